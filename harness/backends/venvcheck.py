@@ -1,0 +1,75 @@
+"""The thorough look at a finished virtual environment: every installed file, and what the worker imports."""
+
+from __future__ import annotations
+
+import csv
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from harness.envspec import EnvSpec
+
+_LOCKED = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
+# TensorFlow itself takes seconds to import and was run when the environment was built.
+_IMPORTS = "import h5py, numpy, sys; sys.exit(sys.version_info[:2] != tuple(map(int, sys.argv[1].split('.'))))"
+_SHOWN = 5
+
+
+def locked_versions(lock_text: str) -> dict[str, Version]:
+    """The version of each distribution in a lock file, by canonical name."""
+    return {canonicalize_name(name): Version(version) for name, version in _LOCKED.findall(lock_text)}
+
+
+def what_is_wrong(spec: EnvSpec, folder: Path) -> str | None:
+    """The first findings about the environment in ``folder`` as one sentence, or None when there are none."""
+    packages = folder / "lib" / f"python{spec.python}" / "site-packages"
+    findings = [*_version_findings(spec, packages), *_file_findings(packages)]
+    if not findings:
+        findings = _import_findings(spec, folder / "bin" / "python")
+    more = len(findings) - _SHOWN
+    return "; ".join([*findings[:_SHOWN], *([f"and {more} more"] if more > 0 else [])]) or None
+
+
+def _version_findings(spec: EnvSpec, packages: Path) -> Iterator[str]:
+    installed = {}
+    for folder in packages.glob("*.dist-info"):
+        name, _, version = folder.name.removesuffix(".dist-info").partition("-")
+        installed[canonicalize_name(name)] = Version(version)
+    for name, version in locked_versions(spec.lock_text()).items():
+        if name not in installed:
+            yield f"{name} {version} is not installed"
+        elif installed[name] != version:
+            yield f"{name} is {installed[name]}, the lock file says {version}"
+
+
+def _file_findings(packages: Path) -> Iterator[str]:
+    for record in packages.glob("*.dist-info/RECORD"):
+        with record.open(encoding="utf-8", newline="") as rows:
+            for name, _digest, size in csv.reader(rows):
+                # Scripts (`../../bin/…`) are rewritten by installers and not used by the worker.
+                if size and not name.startswith(("..", "/")):
+                    yield from _size_finding(packages / name, int(size))
+
+
+def _size_finding(path: Path, expected: int) -> Iterator[str]:
+    try:
+        found = path.stat().st_size
+    except OSError:
+        yield f"{path} is missing"
+        return
+    if found != expected:
+        yield f"{path} has {found} bytes, {expected} expected"
+
+
+def _import_findings(spec: EnvSpec, python: Path) -> list[str]:
+    command = [python, "-s", "-B", "-c", _IMPORTS, spec.python]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env={"LANG": "C.UTF-8"})
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return [f"{python} does not run: {error}"]
+    last = (done.stderr.strip().splitlines() or [f"it is not Python {spec.python}"])[-1]
+    return [f"{python} cannot import numpy and h5py: {last}"] if done.returncode else []
