@@ -1,0 +1,47 @@
+"""The ``k`` namespace of the running environment, and the few things that differ between flavours."""
+
+import importlib
+import importlib.util
+import logging
+import os
+import re
+
+
+class Flavour(object):
+    """The namespace with its versions; ``name`` is ``tf.keras`` or ``keras``."""
+
+    def __init__(self, name):
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        self.tf = importlib.import_module("tensorflow")
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
+        self.name = name
+        self.k = self.tf.keras if name == "tf.keras" else importlib.import_module("keras")
+        self.graph_mode = self.tf.__version__.startswith("1.")
+        if not self.graph_mode:
+            self.tf.config.threading.set_intra_op_parallelism_threads(1)
+            self.tf.config.threading.set_inter_op_parallelism_threads(1)
+
+    def versions(self):
+        """What wrote the files."""
+        keras = getattr(self.k, "__version__", None) or self.tf.keras.__version__
+        return {"flavour": self.name, "tensorflow": self.tf.__version__, "keras": keras}
+
+    def fresh(self, seed):
+        """A new graph and session with fixed seeds; one thread, because many small sessions start faster so."""
+        backend = self.k.backend
+        backend.clear_session()
+        if self.graph_mode:
+            config = self.tf.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)
+            backend.set_session(self.tf.Session(config=config))
+            self.tf.set_random_seed(seed)
+        else:
+            self.tf.random.set_seed(seed)
+
+
+def default_name():
+    """``keras`` where the standalone package (up to 2.3) is installed, else ``tf.keras``; imports neither."""
+    spec = importlib.util.find_spec("keras")
+    if spec is None or not spec.origin:
+        return "tf.keras"
+    with open(spec.origin) as file:
+        return "keras" if re.search(r"__version__ = '2\.[0-3]\.", file.read()) else "tf.keras"
