@@ -116,7 +116,7 @@ def _variables(where: str, value: Any) -> Iterator[str]:
         return
     for name, text in value.items():
         if not re.fullmatch(r"[A-Z][A-Z0-9_]*", name) or not isinstance(text, str):
-            yield f"{where}.{name}: expected NAME = \"text\", found {text!r}"
+            yield f'{where}.{name}: expected NAME = "text", found {text!r}'
         elif name.startswith("PYTHON") or name in {"PATH", "HOME", "TMPDIR", "LANG"}:
             yield f"{where}.{name}: is set by the harness itself"
 

@@ -44,7 +44,7 @@ def fetch_interpreter(version: str, fetched: Path, progress: Progress) -> Path:
         import pbs_installer
 
         pbs_installer.install(version, fetched, version_dir=True)
-    except Exception as error:  # noqa: BLE001 - the library lets errors of its HTTP client through
+    except Exception as error:  # the library lets every error of its HTTP client through
         raise _missing(version, f"and fetching one failed: {error}") from error
     for folder in _fetched_folders(version, fetched):
         if found := _probe(folder, version):
@@ -105,9 +105,7 @@ def _known_to_uv(version: str) -> Iterator[Path]:
 def _probe(candidate: Path, version: str) -> Path | None:
     """The executable behind ``candidate``, if it runs and is what is needed."""
     try:
-        done = subprocess.run(
-            [candidate, "-I", "-c", _PROBE], capture_output=True, text=True, timeout=30, check=False
-        )
+        done = subprocess.run([candidate, "-I", "-c", _PROBE], capture_output=True, text=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     found = done.stdout.strip().split("|")

@@ -28,7 +28,15 @@ _INSTALL_TIMEOUT_S = 3600
 _SMOKE_TIMEOUT_S = 600
 
 # Variables by which a surrounding project would steer uv; indexes, proxies and certificates are kept.
-_FOREIGN = ("VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "PYTHONHOME", "UV_PYTHON", "UV_PROJECT_ENVIRONMENT", "UV_SYSTEM_PYTHON")
+_FOREIGN = (
+    "VIRTUAL_ENV",
+    "CONDA_PREFIX",
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "UV_PYTHON",
+    "UV_PROJECT_ENVIRONMENT",
+    "UV_SYSTEM_PYTHON",
+)
 
 _SMOKE = """
 import sys

@@ -35,10 +35,10 @@ def what_is_wrong(spec: EnvSpec, folder: Path) -> str | None:
 
 
 def _version_findings(spec: EnvSpec, packages: Path) -> Iterator[str]:
-    installed = {}
+    installed: dict[str, Version] = {}
     for folder in packages.glob("*.dist-info"):
-        name, _, version = folder.name.removesuffix(".dist-info").partition("-")
-        installed[canonicalize_name(name)] = Version(version)
+        stem, _, found = folder.name.removesuffix(".dist-info").partition("-")
+        installed[canonicalize_name(stem)] = Version(found)
     for name, version in locked_versions(spec.lock_text()).items():
         if name not in installed:
             yield f"{name} {version} is not installed"
@@ -50,8 +50,9 @@ def _file_findings(packages: Path) -> Iterator[str]:
     for record in packages.glob("*.dist-info/RECORD"):
         with record.open(encoding="utf-8", newline="") as rows:
             for name, _digest, size in csv.reader(rows):
-                # Scripts (`../../bin/…`) are rewritten by installers and not used by the worker.
-                if size and not name.startswith(("..", "/")):
+                # Scripts (`../../bin/…`) are rewritten by installers and not used by the worker; bytecode that a
+                # wheel brings along is compiled again.
+                if size and not name.startswith(("..", "/")) and not name.endswith(".pyc"):
                     yield from _size_finding(packages / name, int(size))
 
 
@@ -66,7 +67,7 @@ def _size_finding(path: Path, expected: int) -> Iterator[str]:
 
 
 def _import_findings(spec: EnvSpec, python: Path) -> list[str]:
-    command = [python, "-s", "-B", "-c", _IMPORTS, spec.python]
+    command = [str(python), "-s", "-B", "-c", _IMPORTS, spec.python]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env={"LANG": "C.UTF-8"})
     except (OSError, subprocess.TimeoutExpired) as error:
