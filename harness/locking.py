@@ -1,0 +1,73 @@
+"""``python -m harness.locking [NAME …] [--upgrade]`` writes ``envs/locks/NAME.txt``; ``nox -s lock`` calls it.
+
+A lock file holds every distribution of an environment with its hashes, and nothing about the machine or the index
+that it was resolved on: the same file installs from a mirror.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import uv
+
+from harness.envspec import EnvSpec, get_spec, load_specs
+from harness.errors import HarnessError
+
+
+def compile_command(spec: EnvSpec, folder: Path, *, upgrade: bool = False) -> list[str]:
+    """uv's argument list that writes the lock file of ``spec``; its inputs are written into ``folder``.
+
+    What is locked already stays as it is, unless a pin forbids it or ``upgrade`` is set.
+    """
+    requirements, overrides = folder / "requirements.in", folder / "overrides.txt"
+    requirements.write_text("".join(f"{pin.requirement}\n" for pin in spec.pins), encoding="utf-8")
+    # A marker that never holds is uv's way to leave out a dependency.
+    overrides.write_text("".join(f'{name} ; sys_platform == "never"\n' for name in spec.omits), encoding="utf-8")
+    return [
+        *(uv.find_uv_bin(), "pip", "compile", "--quiet", "--generate-hashes", "--no-config"),
+        *("--no-header", "--no-annotate", "--no-emit-index-url"),
+        *("--python-version", spec.python, "--python-platform", "x86_64-unknown-linux-gnu"),
+        *("--overrides", str(overrides), *(["--upgrade"] if upgrade else [])),
+        *("--output-file", str(spec.lock_path), str(requirements)),
+    ]
+
+
+def write_lock(spec: EnvSpec, *, upgrade: bool = False) -> None:
+    """Leaves a resolved lock file at ``spec.lock_path``.
+
+    Raises:
+        HarnessError: ``environment-build-failed`` with uv's explanation when the pins cannot be resolved.
+    """
+    spec.lock_path.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        command = compile_command(spec, Path(folder), upgrade=upgrade)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise HarnessError(
+            "environment-build-failed",
+            f"The pins of {spec.path} cannot be resolved for Python {spec.python}.",
+            details=done.stderr.strip().splitlines()[-20:],
+            remedy="Change the pins named above.",
+        )
+
+
+def main(argv: Sequence[str]) -> int:
+    """The exit status, after writing the lock files of the environments named (default: all)."""
+    specs = load_specs()
+    names = [argument for argument in argv if not argument.startswith("--")]
+    try:
+        for spec in [get_spec(specs, name) for name in names] or list(specs.values()):
+            write_lock(spec, upgrade="--upgrade" in argv)
+            sys.stdout.write(f"{spec.name}: {spec.lock_path}\n")
+    except HarnessError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.kind.exit_status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
