@@ -7,6 +7,7 @@ is asked; virtual datasets are not even asked, since their extent can depend on 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-from h5py import h5a, h5d, h5g, h5l, h5o, h5t
+from h5py import h5a, h5d, h5g, h5l, h5o, h5s, h5t
 
 from harness.artifact.kinds import Tensor
 from harness.artifact.text import shown
@@ -195,13 +196,13 @@ def _tensor(dataset: h5d.DatasetID, creation: Any, path: str) -> Tensor:
     kind = dataset.get_type()
     space = dataset.get_space()
     shape = tuple(int(size) for size in space.get_simple_extent_dims()) if space.get_simple_extent_ndims() else ()
-    elements = int(space.get_simple_extent_npoints())
+    null = space.get_simple_extent_type() == h5s.NULL
     return Tensor(
         path=path,
         shape=shape,
         dtype=_type_name(kind),
-        # In Python's integers: the product of a hostile shape overflows 64 bits.
-        size_bytes=_product(shape) * int(kind.get_size()) if elements else 0,
+        # In Python's integers: HDF5's own count of a hostile shape overflows, and 2**93 elements become 0.
+        size_bytes=0 if null else math.prod(shape) * int(kind.get_size()),
         stored_bytes=int(dataset.get_storage_size()),
         compressed=creation.get_nfilters() > 0,
     )
@@ -228,13 +229,6 @@ def _type_name(kind: Any) -> str:
 def _address(identifier: Any) -> tuple[int, Any]:
     info = h5o.get_info(identifier)
     return info.fileno, info.addr
-
-
-def _product(shape: tuple[int, ...]) -> int:
-    result = 1
-    for size in shape:
-        result *= size
-    return result
 
 
 def _too_large(size_bytes: int, limit_bytes: int) -> str:

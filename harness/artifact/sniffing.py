@@ -57,7 +57,7 @@ def _look(path: Path) -> tuple[int, int]:
         raise HarnessError("source-missing", f'"{shown(str(path))}" is no possible path.') from error
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            return 0, 0
+            raise _missing(path) from error
         raise
     return status.st_mode, status.st_size
 
