@@ -59,6 +59,7 @@ CATALOGUE: dict[str, ErrorKind] = dict(
         _kind("layer-unsupported", Exit.REFUSED, "The model uses layers or arguments without an exact equivalent in the target.", "Each is named below with the reason and a way forward."),
         _kind("model-unsupported", Exit.REFUSED, "The model's structure cannot be carried over.", "The reason is given below."),
         _kind("weights-mismatch", Exit.REFUSED, "Source and target weights do not correspond one to one.", "All missing, unused and mis-shaped weights are listed below."),
+        _kind("model-not-loadable", Exit.REFUSED, "The target TensorFlow cannot load the model to be verified.", "Check that it is a `.keras` file or a SavedModel folder of that TensorFlow."),
         _kind("probes-impossible", Exit.REFUSED, "No probe input could be made that the source model accepts, so nothing could be proved.", "Give real samples with `--inputs samples.npz`."),
         _kind("bundle-invalid", Exit.REFUSED, "The bundle breaks a rule of its format.", "Export it again; a bundle is never repaired silently."),
         _kind("bundle-unsupported", Exit.REFUSED, "The bundle needs a newer reader.", "Upgrade the harness."),

@@ -1,0 +1,333 @@
+"""Command line: reads options, calls the engine, prints, and ends with a documented exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+
+import harness
+from harness.errors import Exit, HarnessError
+from harness.plan import DEFAULT_TARGET, FORMATS, Options, Plan, default_out, make_plan
+
+#: where a person reads; results for programs go to standard output only with --json
+console = Console(stderr=False)
+_PATH = click.Path(path_type=Path)
+
+EPILOG = """\b
+Exit status:
+  0 verified   1 diverged   2 usage   3 refused
+  4 environment not available   5 worker crashed or timed out
+  70 internal error   130 interrupted
+"""
+
+
+def main() -> None:
+    """Entry point of ``python -m harness`` and of the console script."""
+    sys.exit(_guarded(sys.argv[1:]))
+
+
+def _guarded(arguments: list[str]) -> int:
+    """The exit status of a command line; every error becomes a message, never a bare traceback."""
+    try:
+        status = cli.main(args=arguments, prog_name="python -m harness", standalone_mode=False)
+        return int(status or 0)
+    except HarnessError as error:
+        _print_error(error)
+        return int(error.kind.exit_status)
+    except click.ClickException as error:
+        error.show()
+        return int(Exit.USAGE)
+    except (KeyboardInterrupt, click.Abort):
+        Console(stderr=True).print("Interrupted. Nothing half-written was left.")
+        return int(Exit.INTERRUPTED)
+    except Exception:
+        Console(stderr=True).print("An internal error; please report it:", style="bold red")
+        traceback.print_exc()
+        return int(Exit.INTERNAL)
+
+
+def _print_error(error: HarnessError) -> None:
+    err = Console(stderr=True)
+    err.print(f"[bold red]{error.code}[/]: {escape(error.message)}", highlight=False, soft_wrap=True)
+    for line in error.details:
+        err.print(f"  • {escape(line)}", highlight=False, soft_wrap=True)
+    err.print(f"What to do: {escape(error.remedy)}", highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Receives one line of what is done now: a live status on a terminal, nothing elsewhere."""
+    if quiet or not console.is_terminal:
+        yield lambda _line: None
+        return
+    with console.status("starting") as status:
+        yield lambda line: status.update(escape(line))
+
+
+@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(harness.__version__, prog_name="tf-harness")
+def cli() -> None:
+    """Migrate TensorFlow 1.x models to today's TensorFlow, and prove that they compute the same.
+
+    \b
+    Examples:
+      python -m harness migrate model.h5
+      python -m harness inspect model.h5
+      python -m harness envs list
+    """
+
+
+def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of every command that runs workers."""
+    for option in reversed(
+        [
+            click.option("--out", type=_PATH, help="Folder for the results. [default: NAME-migrated here]"),
+            click.option("--backend", type=click.Choice(["auto", "venv"]), default="auto", show_default=True),
+            click.option("--timeout", type=float, default=1800.0, show_default=True, help="Seconds for a single job."),
+            click.option("--keep-jobs", is_flag=True, help="Keep the job folders of a successful run too."),
+            click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, nothing else."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def _source_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(
+        [
+            click.option("--from", "source_env", default="auto", show_default=True, help="Source environment."),
+            click.option("--inputs", type=_PATH, help="Your own samples: an npz with one array per input name."),
+            click.option("--fetch-python", is_flag=True, help="Allow a missing Python to be downloaded."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def _target_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(
+        [
+            click.option("--to", "target_env", default=DEFAULT_TARGET, show_default=True, help="Target environment."),
+            click.option(
+                "--format", "formats", type=click.Choice(FORMATS), multiple=True, help="Saved form. [default: keras]"
+            ),
+            click.option(
+                "--hard-sigmoid",
+                type=click.Choice(["pin", "fold"]),
+                default="pin",
+                show_default=True,
+                help="Keep TF1's formula as native layers, or fold 1.2 into the weights.",
+            ),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def _options(given: dict[str, Any]) -> Options:
+    samples = given.get("inputs")
+    if samples is not None and not samples.is_file():
+        raise HarnessError("samples-invalid", f"There is no file {samples}.")
+    return Options(
+        formats=tuple(dict.fromkeys(given.get("formats") or ("keras",))),
+        hard_sigmoid=given.get("hard_sigmoid", "pin"),
+        timeout_s=given["timeout"],
+        samples=samples,
+        keep_jobs=given["keep_jobs"],
+    )
+
+
+def _plan(source: Path, given: dict[str, Any]) -> Plan:
+    return make_plan(
+        source,
+        source_env=given["source_env"],
+        target_env=given.get("target_env", DEFAULT_TARGET),
+        backend=given["backend"],
+        out=given["out"],
+        options=_options(given),
+    )
+
+
+def _finish(outcome: Any, as_json: bool) -> int:
+    from harness.report import terminal
+
+    if as_json:
+        click.echo(json.dumps({**outcome.report, "folder": str(outcome.folder)}, indent=1))
+    else:
+        terminal.show(outcome.report, _relative(outcome.folder), console)
+    return int(outcome.exit_status)
+
+
+def _relative(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if Path.cwd() in path.parents else path
+
+
+def _command() -> list[str]:
+    return ["python", "-m", "harness", *sys.argv[1:]]
+
+
+@cli.command(epilog=EPILOG)
+@click.argument("source", type=_PATH)
+@_source_options
+@_target_options
+@_shared
+def migrate(source: Path, **given: Any) -> int:
+    """Migrate the model at SOURCE and prove the result.
+
+    \b
+    Examples:
+      python -m harness migrate model.h5
+      python -m harness migrate model.h5 --out new --inputs samples.npz
+      python -m harness migrate model.h5 --from tf1.12 --format keras --format saved_model
+    """
+    from harness import engine
+
+    plan = _plan(source, given)
+    with _progress(given["as_json"]) as progress:
+        outcome = engine.migrate(plan, progress, _command(), fetch_python=given["fetch_python"])
+    return _finish(outcome, given["as_json"])
+
+
+@cli.command(epilog=EPILOG)
+@click.argument("source", type=_PATH)
+@_source_options
+@_target_options
+@_shared
+def plan(source: Path, **given: Any) -> int:
+    """Print what `migrate` would do, and start nothing.
+
+    \b
+    Example:
+      python -m harness plan model.h5
+    """
+    made = _plan(source, given)
+    if given["as_json"]:
+        click.echo(json.dumps(made.as_json(), indent=1))
+    else:
+        for number, step in enumerate(made.steps, 1):
+            console.print(f"{number}. {escape(step)}", highlight=False, soft_wrap=True)
+    return 0
+
+
+@cli.command(epilog=EPILOG)
+@click.argument("source", type=_PATH)
+@_source_options
+@_shared
+def export(source: Path, **given: Any) -> int:
+    """Only read SOURCE in its own TensorFlow and write a bundle (OUT/bundle).
+
+    \b
+    Example:
+      python -m harness export model.h5 --out exported
+    """
+    from harness import engine
+
+    made = _plan(source, given)
+    with _progress(given["as_json"]) as progress:
+        outcome = engine.export(made, progress, _command(), fetch_python=given["fetch_python"])
+    return _finish(outcome, given["as_json"])
+
+
+@cli.command("import", epilog=EPILOG)
+@click.argument("bundle", type=_PATH)
+@_target_options
+@_shared
+def import_(bundle: Path, **given: Any) -> int:
+    """Build a model from BUNDLE and prove it.
+
+    \b
+    Example:
+      python -m harness import exported/bundle --out new
+    """
+    from harness import engine, envspec
+
+    target = envspec.get_spec(envspec.load_specs(), given["target_env"])
+    out = given["out"] or default_out(bundle)
+    with _progress(given["as_json"]) as progress:
+        outcome = engine.import_bundle(
+            bundle, target, out, _options(given), progress, _command(), backend=given["backend"]
+        )
+    return _finish(outcome, given["as_json"])
+
+
+@cli.command(epilog=EPILOG)
+@click.argument("model", type=_PATH)
+@click.argument("bundle", type=_PATH)
+@click.option("--in", "target_env", default=DEFAULT_TARGET, show_default=True, help="Environment that loads MODEL.")
+@_shared
+def verify(model: Path, bundle: Path, **given: Any) -> int:
+    """Compare what MODEL (.keras, or a SavedModel folder) computes with what BUNDLE recorded.
+
+    \b
+    Example:
+      python -m harness verify mine.keras exported/bundle
+    """
+    from harness import engine, envspec
+
+    target = envspec.get_spec(envspec.load_specs(), given["target_env"])
+    out = given["out"] or Path(f"{model.resolve().stem}-verified")
+    with _progress(given["as_json"]) as progress:
+        outcome = engine.verify_model(
+            model, bundle, target, out, _options(given), progress, _command(), backend=given["backend"]
+        )
+    return _finish(outcome, given["as_json"])
+
+
+@cli.command()
+@click.argument("path", type=_PATH)
+@click.option("--json", "as_json", is_flag=True, help="Print the description as JSON.")
+def inspect(path: Path, as_json: bool) -> int:
+    """Say what the model file, folder or bundle at PATH is; needs no TensorFlow and runs nothing.
+
+    \b
+    Examples:
+      python -m harness inspect model.h5
+      python -m harness inspect exported/bundle --json
+    """
+    from harness import inspection
+
+    description = inspection.describe_artifact(path)
+    if as_json:
+        click.echo(json.dumps(description, indent=1))
+    else:
+        inspection.render(description, console)
+    return 0
+
+
+@cli.command(epilog=EPILOG)
+@click.option("--out", type=_PATH, default=Path("demo-out"), show_default=True, help="Folder for the results.")
+def demo(out: Path) -> int:
+    """Train a small model in TF 1.15 whose naive load today is silently wrong, and migrate it.
+
+    \b
+    Example:
+      python -m harness demo
+    """
+    from harness import demo as module
+
+    with _progress(False) as progress:
+        outcome = module.run(out, progress, console)
+    return _finish(outcome, False)
+
+
+@cli.group()
+def envs() -> None:
+    """List, create, check and remove the TensorFlow environments.
+
+    \b
+    Examples:
+      python -m harness envs list
+      python -m harness envs create tf1.15 tf2.21
+    """
+
+

@@ -1,0 +1,217 @@
+"""Dialects: the config languages of Keras versions, and the chain of steps between neighbours.
+
+:func:`translate` takes a graph (see ``harness/worker/tfworker/topology.py``) from one dialect to another
+and returns the new graph, the plan for the weights, and the ledger of every change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.dialects import keras3_step, masks, tf1_steps, tf2_steps
+from harness.dialects.rules import EVERY, Change, Layer, Obstacle, Rule, Table, unchanged
+from harness.errors import HarnessError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """Neighbouring dialects and the tables between them."""
+
+    old: str
+    new: str
+    up: Table
+    last: Rule = unchanged
+
+    @property
+    def name(self) -> str:
+        """How the ledger names the step."""
+        return f"{self.old} → {self.new}"
+
+
+STEPS: tuple[Step, ...] = (
+    Step(old="tf1.12", new="tf1.13", up=tf1_steps.UP_1_13),
+    Step(old="tf1.13", new="tf1.14", up=tf1_steps.UP_1_14),
+    Step(old="tf1.14", new="tf1.15", up=tf1_steps.UP_1_15),
+    Step(old="tf1.15", new="tf2.3", up=tf2_steps.UP_2_3),
+    Step(old="tf2.3", new="tf2.15", up=tf2_steps.UP_2_15),
+    Step(old="tf2.15", new="keras-3", up=keras3_step.UP, last=keras3_step.finish),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Translation:
+    """What translating a model gave.
+
+    Attributes:
+        graph: the model in the target dialect.
+        weights: source array name -> {"layer": path, "role", "transforms"}; layer and role are the target's.
+        ledger: every change, in order.
+        obstacles: what has no equivalent; the model may be built only if there are none.
+    """
+
+    graph: dict[str, Any]
+    weights: dict[str, dict[str, Any]]
+    ledger: tuple[Change, ...]
+    obstacles: tuple[Obstacle, ...]
+
+
+def chain(old: str, new: str) -> list[Step]:
+    """The steps from one dialect up to another. Raises HarnessError pair-unsupported."""
+    by_old = {step.old: step for step in STEPS}
+    steps: list[Step] = []
+    at = old
+    while at != new:
+        if at not in by_old:
+            raise HarnessError("pair-unsupported", f"There is no translation from the dialect {old} to {new}.")
+        steps.append(by_old[at])
+        at = by_old[at].new
+    return steps
+
+
+def convert(layer: Layer, steps: list[Step]) -> None:
+    """Take one layer, and the layers it wraps, through ``steps`` in place."""
+    for step in steps:
+        layer.step = step.name
+        for inner in _wrapped(layer):
+            convert(inner, [step])
+            _take_back(layer, inner)
+        for rule in step.up.get(EVERY, ()):
+            rule(layer)
+        name = layer.class_name
+        if step.new == "keras-3" and name not in step.up:
+            layer.refuse(
+                f"the target has no layer {name} that this harness knows to be the same",
+                "replace it in the source model by built-in layers, or wait for support of custom layers",
+            )
+        for rule in (*step.up.get(name, ()), step.last):
+            rule(layer)
+
+
+_SLOTS = ("layer", "backward_layer", "cell")
+
+
+def _wrapped(layer: Layer) -> list[Layer]:
+    """Layers inside a wrapper's config, each with the prefix of its weights' roles."""
+    found = []
+    for slot in _SLOTS:
+        entry = layer.config.get(slot)
+        if isinstance(entry, dict) and "class_name" in entry:
+            found.append(_inner(layer, slot, entry))
+    for index, entry in enumerate(layer.config.get("cells") or ()):
+        found.append(_inner(layer, f"cells/{index}", entry))
+    return found
+
+
+def _inner(layer: Layer, slot: str, entry: Mapping[str, Any]) -> Layer:
+    prefix = layer.prefix + (f"{slot}/" if slot.startswith("cells/") else "")
+    if layer.class_name == "Bidirectional":
+        prefix += "backward/" if slot == "backward_layer" else "forward/"
+    inner = Layer(
+        path=(*layer.path, slot),
+        class_name=entry["class_name"],
+        config=dict(entry["config"]),
+        masked=layer.masked,
+        options=layer.options,
+        prefix=prefix,
+    )
+    return inner
+
+
+def _take_back(layer: Layer, inner: Layer) -> None:
+    slot = inner.path[-1]
+    entry = {"class_name": inner.class_name, "config": inner.config}
+    if slot.startswith("cells/"):
+        layer.config["cells"][int(slot.split("/")[1])] = entry
+    else:
+        layer.config[slot] = entry
+    _merge_weights(layer, inner.weights)
+    if layer.class_name == "Bidirectional" and slot == "layer" and not layer.config.get("backward_layer"):
+        # One config serves both directions, so both directions' weights change alike.
+        both = {
+            _backward(role): (_backward(to), transforms) for role, (to, transforms) in inner.weights.items()
+        }
+        _merge_weights(layer, both)
+    layer.ledger.extend(inner.ledger)
+    layer.obstacles.extend(inner.obstacles)
+    if inner.expansion is not None:
+        layer.refuse(
+            f"the wrapped {inner.class_name} needs several layers in the target, which a wrapper cannot hold",
+            "unwrap it in the source model",
+        )
+
+
+def _backward(role: str) -> str:
+    return role.replace("forward/", "backward/", 1)
+
+
+def _merge_weights(layer: Layer, weights: Mapping[str, tuple[str, list[dict[str, Any]]]]) -> None:
+    for role, (target, transforms) in weights.items():
+        _, before = layer.weights.get(role, (role, []))
+        layer.weights[role] = (target, [*before, *transforms])
+
+
+def translate(
+    graph: Mapping[str, Any], arrays: list[dict[str, Any]], old: str, new: str, options: dict[str, str]
+) -> Translation:
+    """The model and its weights in another dialect.
+
+    Args:
+        graph: the source model, in dialect ``old``.
+        arrays: the manifest's index; entries with a ``role`` are weights.
+        options: the user's choices, e.g. ``{"hard_sigmoid": "pin" | "fold"}``.
+
+    Raises:
+        HarnessError: pair-unsupported when there is no chain of steps.
+    """
+    run = _Run(chain(old, new), new, options)
+    masked = masks.masked_layers(graph)
+    translated = run.graph(graph, (), masked)
+    weights = {e["name"]: run.weight(tuple(e["layer"]), e["role"]) for e in arrays if "role" in e}
+    return Translation(
+        graph=translated, weights=weights, ledger=tuple(run.ledger), obstacles=tuple(dict.fromkeys(run.obstacles))
+    )
+
+
+class _Run:
+    """One translation: walks the graph, collects ledger, obstacles and weight moves."""
+
+    def __init__(self, steps: list[Step], new: str, options: dict[str, str]) -> None:
+        self.steps, self.new, self.options = steps, new, options
+        self.ledger: list[Change] = []
+        self.obstacles: list[Obstacle] = []
+        self.moves: dict[tuple[str, ...], dict[str, tuple[str, list[dict[str, Any]]]]] = {}
+
+    def graph(self, graph: Mapping[str, Any], path: tuple[str, ...], masked: set[tuple[str, ...]]) -> dict[str, Any]:
+        layers = [self._layer(layer, (*path, layer["name"]), masked) for layer in graph["layers"]]
+        return {**graph, "layers": layers}
+
+    def _layer(self, entry: Mapping[str, Any], path: tuple[str, ...], masked: set[tuple[str, ...]]) -> dict[str, Any]:
+        if "graph" in entry:
+            return {**entry, "config": None, "graph": self.graph(entry["graph"], path, masked)}
+        layer = Layer(
+            path=path,
+            class_name=entry["class_name"],
+            config=dict(entry["config"]),
+            masked=path in masked,
+            options=self.options,
+        )
+        convert(layer, self.steps)
+        self.ledger.extend(layer.ledger)
+        self.obstacles.extend(layer.obstacles)
+        self.moves[path] = layer.weights
+        done = {**entry, "class_name": layer.class_name, "config": layer.config}
+        if layer.expansion is not None:
+            done = {**done, "config": None, "graph": layer.expansion}
+        return done
+
+    def weight(self, path: tuple[str, ...], role: str) -> dict[str, Any]:
+        """Where one source weight goes; a target role may name a layer inside an expansion (``inner:kernel``)."""
+        target, transforms = self.moves.get(path, {}).get(role, (role, []))
+        inner, _, bare = target.rpartition(":")
+        return {
+            "layer": [*path, *(inner.split(":") if inner else [])],
+            "role": bare,
+            "transforms": transforms,
+        }

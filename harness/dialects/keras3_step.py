@@ -1,0 +1,214 @@
+"""tf2.15 → keras-3: the largest step. Config forms, renamed and lost arguments, and what changed its meaning."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from typing import Any
+
+from harness.dialects import objects
+from harness.dialects.rules import EVERY, Layer, Table, drop, drop_if, refuse, rename_key, rename_weight
+
+#: arguments of every Keras 3 layer, read from the real package (``tests/integration/test_keras3_arguments.py``)
+ARGUMENTS: dict[str, list[str]] = json.loads(resources.files(__package__).joinpath("keras3_arguments.json").read_text())
+_BASE = {"name", "trainable", "dtype", "activity_regularizer"}
+#: what a recurrent or gated layer multiplies when gates are folded: role -> last-axis layout in units
+FOLD = 1.2
+_WRAPPERS = {"Bidirectional", "TimeDistributed", "RNN"}
+
+
+def _common(layer: Layer) -> None:
+    """What every config shares: shape keys, dtype policies, and nested objects in Keras 3's form."""
+    config = layer.config
+    if layer.class_name != "InputLayer":
+        config.pop("batch_input_shape", None)  # stands in the model's input layer already
+    _dtype(layer)
+    for key in list(config):
+        value = config[key]
+        if value is None:
+            continue
+        if key.endswith("_initializer"):
+            config[key] = objects.initializer(layer, key, value)
+        elif key.endswith("_regularizer"):
+            config[key] = objects.regularizer(layer, key, value)
+        elif key.endswith("_constraint"):
+            config[key] = objects.constraint(layer, key, value)
+        elif key in ("activation", "recurrent_activation"):
+            _activation(layer, key)
+
+
+def _dtype(layer: Layer) -> None:
+    value = layer.config.get("dtype")
+    if isinstance(value, dict):
+        value = value.get("config", {}).get("name")
+    if value is None or str(value).startswith("infer"):
+        layer.config.pop("dtype", None)
+        return
+    layer.config["dtype"] = str(value).removesuffix("_ref")
+
+
+def _activation(layer: Layer, key: str) -> None:
+    value = layer.config[key]
+    if isinstance(value, dict):
+        layer.refuse(f"{key} is an object ({value.get('class_name')})", "use a layer of its own for this activation")
+    elif value == objects.OLD_HARD_SIGMOID:
+        _hard_sigmoid(layer, key)
+    elif value not in objects.SAME_ACTIVATIONS:
+        layer.refuse(f"{key}: the activation {value!r} is not one of Keras", "supply the model with a built-in activation")
+
+
+def _hard_sigmoid(layer: Layer, key: str) -> None:
+    """TF1's clip(0.2 x + 0.5, 0, 1) is today's relu6(x + 3)/6 at 1.2 x: pinned as layers, or folded into the weights."""
+    if layer.options.get("hard_sigmoid") == "fold" and _fold(layer, key):
+        layer.note(
+            key, "hard_sigmoid (TF1)", "hard_sigmoid (Keras 3)", "folded: its input's weights are multiplied by 1.2, exact"
+        )
+        return
+    units = layer.config.get("units") if layer.class_name in ("LSTM", "GRU", "SimpleRNN") or "Cell" in layer.class_name else None
+    layer.config[key] = objects.pinned_hard_sigmoid(layer.config.get("dtype"), units)
+    layer.note(
+        key,
+        "hard_sigmoid (TF1): clip(0.2x + 0.5, 0, 1)",
+        "Rescaling(0.2, 0.5) → ReLU(max 1)",
+        "pinned: Keras 3's hard_sigmoid is relu6(x + 3)/6, another function",
+    )
+
+
+#: class -> (roles that feed the activation, gates as [start, stop) in units); None means every column
+_FOLDABLE: dict[tuple[str, str], tuple[tuple[str, ...], list[list[int]] | None]] = {
+    ("Dense", "activation"): (("kernel", "bias"), None),
+    ("Conv1D", "activation"): (("kernel", "bias"), None),
+    ("Conv2D", "activation"): (("kernel", "bias"), None),
+    ("Conv3D", "activation"): (("kernel", "bias"), None),
+    ("SimpleRNN", "activation"): (("kernel", "recurrent_kernel", "bias"), None),
+    ("LSTM", "recurrent_activation"): (("kernel", "recurrent_kernel", "bias"), [[0, 2], [3, 4]]),
+    ("GRU", "recurrent_activation"): (("kernel", "recurrent_kernel", "bias"), [[0, 2]]),
+    ("GRU", "activation"): (("kernel", "recurrent_kernel", "bias"), [[2, 3]]),
+}
+
+
+def _fold(layer: Layer, key: str) -> bool:
+    row = _FOLDABLE.get((layer.class_name, key))
+    if row is None:
+        return False
+    roles, gates = row
+    units = layer.config.get("units", 0)
+    ranges = None if gates is None else [[start * units, stop * units] for start, stop in gates]
+    for role in roles:
+        layer.weight(role, {"op": "scale", "factor": FOLD, "ranges": ranges})
+    return True
+
+
+def finish(layer: Layer) -> None:
+    """Every argument that is left must be one of the Keras 3 class; anything else is named, not ignored."""
+    allowed = _BASE.union(ARGUMENTS.get(layer.class_name, ()))
+    unknown = sorted(set(layer.config) - allowed)
+    for key in unknown:
+        layer.refuse(
+            f"the argument {key}={layer.config[key]!r} has no known translation",
+            "report it with this line; a rule for it is missing",
+        )
+    if layer.class_name in _WRAPPERS:
+        for slot in ("layer", "backward_layer", "cell"):
+            if isinstance(layer.config.get(slot), dict):
+                layer.config[slot] = _as_module(layer.config[slot])
+
+
+def _as_module(entry: dict[str, Any]) -> dict[str, Any]:
+    return objects.module_form("keras.layers", entry["class_name"], entry["config"])
+
+
+def _input(layer: Layer) -> None:
+    shape = layer.config.pop("batch_input_shape", None)
+    if shape is not None:
+        layer.config["batch_shape"] = shape
+    if layer.config.pop("sparse", False) or layer.config.pop("ragged", False):
+        layer.refuse("sparse and ragged inputs are not migrated", "densify the input in the source model")
+
+
+def _batch_normalization(layer: Layer) -> None:
+    axis = layer.config.get("axis")
+    if isinstance(axis, list):
+        if len(axis) == 1:
+            layer.config["axis"] = axis[0]
+        else:
+            layer.refuse(f"normalises over several axes {axis}", "Keras 3 has one axis; fold the axes with Reshape first")
+    if layer.config.get("renorm"):
+        layer.refuse("batch renormalisation is not translated yet", "save the model with renorm=False")
+    for key in ("renorm", "renorm_clipping", "renorm_momentum", "fused", "adjustment"):
+        layer.config.pop(key, None)
+    if layer.config.pop("virtual_batch_size", None) is not None:
+        layer.refuse("virtual batches are not translated yet", "save the model with virtual_batch_size=None")
+
+
+def _recurrent(layer: Layer) -> None:
+    if layer.config.pop("time_major", False):
+        layer.refuse("time_major=True: Keras 3 layers take (batch, time, …) only", "transpose around the layer")
+    drop(("implementation", "num_constants"), "how it is computed, not what", silent_if=(None, 0, 1, 2))(layer)
+
+
+def _unused_kernel_arguments(layer: Layer) -> None:
+    keys = ("kernel_initializer", "kernel_regularizer", "kernel_constraint")
+    drop(keys, "unused by the old layer")(layer)
+
+
+def _separable(layer: Layer) -> None:
+    for key in ("kernel_initializer", "kernel_regularizer", "kernel_constraint"):
+        layer.config.pop(key, None)  # written by the base class, read by nobody
+    drop_if("groups", (1, None), "grouped separable convolutions do not exist in Keras 3", "split the layer")(layer)
+
+
+def _depthwise(layer: Layer) -> None:
+    _separable(layer)
+    layer.config.pop("filters", None)
+
+
+UP: Table = {
+    EVERY: (_common,),
+    "InputLayer": (_input,),
+    "Dense": (),
+    "Activation": (),
+    "Conv1D": (),
+    "Conv2D": (),
+    "Conv3D": (),
+    "Conv2DTranspose": (drop_if("groups", (1, None), "grouped transposed convolution", "split the layer"),),
+    "Conv3DTranspose": (drop_if("groups", (1, None), "grouped transposed convolution", "split the layer"),),
+    "SeparableConv1D": (_separable,),
+    "SeparableConv2D": (_separable,),
+    "DepthwiseConv2D": (_depthwise, rename_weight("depthwise_kernel", "kernel"),),
+    **{
+        f"{kind}Pooling{rank}D": ()
+        for kind in ("Max", "Average", "GlobalMax", "GlobalAverage")
+        for rank in (1, 2, 3)
+    },
+    "BatchNormalization": (_batch_normalization,),
+    "Embedding": (drop(("input_length",), "the length of its input stands in the input layer"),),
+    "LSTM": (_recurrent,),
+    "GRU": (_recurrent,),
+    "SimpleRNN": (_recurrent,),
+    "Bidirectional": (),
+    "TimeDistributed": (),
+    "Dropout": (),
+    **{f"SpatialDropout{rank}D": (drop(("noise_shape",), "derived from the input"),) for rank in (1, 2, 3)},
+    "GaussianNoise": (),
+    "GaussianDropout": (),
+    "AlphaDropout": (),
+    **{
+        name: ()
+        for name in ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "Dot")
+    },
+    **{name: () for name in ("Reshape", "Permute", "Flatten", "RepeatVector", "Masking", "ActivityRegularization")},
+    **{f"{kind}{rank}D": () for kind in ("ZeroPadding", "Cropping") for rank in (1, 2, 3)},
+    "UpSampling1D": (),
+    "UpSampling2D": (),
+    "UpSampling3D": (),
+    "ReLU": (),
+    "LeakyReLU": (rename_key("alpha", "negative_slope"),),
+    "PReLU": (),
+    "ELU": (),
+    "Softmax": (),
+    "ThresholdedReLU": (
+        refuse("ThresholdedReLU was removed from Keras 3", "replace it by ReLU(threshold=theta) in the source model"),
+    ),
+    "Lambda": (refuse("a Lambda holds Python bytecode", "replace it by a built-in layer"),),
+}

@@ -1,0 +1,25 @@
+"""Steps inside TF 1.x: tf1.12 → tf1.13 → tf1.14 → tf1.15."""
+
+from __future__ import annotations
+
+from harness.dialects.rules import EVERY, Layer, Table, rename_class, set_if_absent
+
+
+def _transposed_dilation(layer: Layer) -> None:
+    """TF 1.12's Conv2DTranspose accepts ``dilation_rate`` and ignores it; later versions apply it."""
+    if layer.config.get("dilation_rate") not in (None, 1, [1, 1], [1, 1, 1]):
+        rank = len(layer.config["dilation_rate"]) if isinstance(layer.config["dilation_rate"], list) else 2
+        layer.set("dilation_rate", [1] * rank, "the old layer accepted the argument and ignored it")
+
+
+UP_1_13: Table = {
+    "Conv2DTranspose": (_transposed_dilation,),
+    "Conv3DTranspose": (_transposed_dilation,),
+    "GRU": (set_if_absent("reset_after", False, "the default of TF 1.x"),),
+}
+UP_1_14: Table = {
+    EVERY: (),
+    "BatchNormalizationV1": (rename_class("BatchNormalization"),),
+    "BatchNormalizationV2": (rename_class("BatchNormalization"),),
+}
+UP_1_15: Table = {}

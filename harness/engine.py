@@ -1,0 +1,325 @@
+"""From a plan to a verdict: export in the source environment, import in the target's, prove in a fresh process.
+
+Each stage is usable alone (``export``, ``import``, ``verify``); ``migrate`` runs all three. The workers of the
+later stages are started early, because importing TensorFlow takes longer than most models do.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import harness
+from harness import backends, dialects, report, verify
+from harness.backends import Environment, Progress
+from harness.bundle import Bundle
+from harness.dialects import Translation
+from harness.envspec import EnvSpec
+from harness.errors import HarnessError
+from harness.job import Job, Worker
+from harness.plan import Options, Plan
+from harness.verify import Evidence
+from harness.worker.tfworker.arrays import ArrayReader
+from harness.worker.tfworker.files import read_json, write_json
+from harness.workspace import Workspace
+
+#: flavour of the target workers
+KERAS3 = "keras3"
+
+
+@dataclass(kw_only=True)
+class Stages:
+    """What the stages of one run share: workers, the folder, the report in the making."""
+
+    space: Workspace
+    options: Options
+    progress: Progress
+    stack: ExitStack
+    report: dict[str, Any]
+    backend: str = "auto"
+    fetch_python: bool = False
+    _count: int = field(default=0)
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Add the seconds that a stage takes to the report."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            spent = time.monotonic() - started
+            timings = self.report["timings_s"]
+            timings[name] = round(timings.get(name, 0.0) + spent, 3)
+
+    def environment(self, spec: EnvSpec) -> Environment:
+        """The environment of a spec, built if need be."""
+        name = "venv" if self.backend == "auto" else self.backend
+        return backends.ensure(spec, name, self.progress, fetch_python=self.fetch_python)
+
+    def start(self, environment: Environment, flavour: str) -> Worker:
+        """A worker that begins to import TensorFlow now; it is ended with the run."""
+        self._count += 1
+        scratch = self.space.jobs / f"worker-{self._count}-{environment.spec.name}"
+        return self.stack.enter_context(Worker(environment, scratch, flavour=flavour))
+
+    def run(self, worker: Worker, name: str, op: Mapping[str, Any], files: Mapping[str, Path]) -> Any:
+        """The result of a job of one operation; ``files`` are given to it as ``in/NAME``."""
+        job = Job.create(self.space.jobs, name)
+        for inner, path in files.items():
+            job.give(path, inner)
+        job.ops.append(dict(op))
+        done = worker.run(job, timeout_s=self.options.timeout_s, progress=lambda s: self.progress(f"{name}: {s}"))
+        for step, seconds in done.timings_s.items():
+            self.report["timings_s"][f"{name}: {step}"] = seconds
+        return done
+
+
+@contextmanager
+def _stages(out: Path, options: Options, progress: Progress, command: list[str], backend: str) -> Iterator[Stages]:
+    with Workspace(out) as space, ExitStack() as stack:
+        made = report.new(command)
+        yield Stages(space=space, options=options, progress=progress, stack=stack, report=made, backend=backend)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a run ended."""
+
+    report: dict[str, Any]
+    folder: Path
+
+    @property
+    def exit_status(self) -> int:
+        """The exit status of the command line."""
+        return report.exit_status(self.report)
+
+
+def migrate(plan: Plan, progress: Progress, command: list[str], *, fetch_python: bool = False) -> Outcome:
+    """Run a plan to its verdict.
+
+    Raises:
+        HarnessError: only for usage faults of the output folder; every other end is an Outcome with its report.
+    """
+
+    def body(stages: Stages) -> None:
+        source, target = stages.environment(plan.source_env), stages.environment(plan.target_env)
+        reader = stages.start(source, plan.source_env.keras_flavour)
+        builder = stages.start(target, KERAS3)
+        bundle = _export(stages, plan, reader)
+        fresh = stages.start(target, KERAS3)
+        model = _import(stages, bundle, plan.target_env, builder)
+        builder.stop()
+        _prove(stages, bundle, model, fresh, plan.target_env)
+
+    return _run(plan.out, plan.options, progress, command, plan.backend, fetch_python, body)
+
+
+def export(plan: Plan, progress: Progress, command: list[str], *, fetch_python: bool = False) -> Outcome:
+    """Only the first stage: the bundle stands in ``OUT/bundle``. A finished export counts as verified."""
+
+    def body(stages: Stages) -> None:
+        reader = stages.start(stages.environment(plan.source_env), plan.source_env.keras_flavour)
+        _export(stages, plan, reader)
+        stages.report["status"] = "verified"
+        stages.report["not_checked"] = ["nothing was built yet: import the bundle to get a verdict"]
+
+    return _run(plan.out, plan.options, progress, command, plan.backend, fetch_python, body)
+
+
+def import_bundle(
+    folder: Path, target: EnvSpec, out: Path, options: Options, progress: Progress, command: list[str], *, backend: str
+) -> Outcome:
+    """The later stages: build from a bundle and prove the result."""
+
+    def body(stages: Stages) -> None:
+        bundle = _open(stages, folder)
+        environment = stages.environment(target)
+        builder, fresh = stages.start(environment, KERAS3), stages.start(environment, KERAS3)
+        model = _import(stages, bundle, target, builder)
+        builder.stop()
+        _prove(stages, bundle, model, fresh, target)
+
+    return _run(out, options, progress, command, backend, False, body)
+
+
+def verify_model(
+    model: Path, folder: Path, target: EnvSpec, out: Path, options: Options, progress: Progress, command: list[str],
+    *, backend: str,
+) -> Outcome:  # fmt: skip
+    """Only the proof: an existing model against a bundle."""
+    if not model.exists():
+        raise HarnessError("source-missing", f"There is no model at {model}.")
+    form = "saved_model" if model.is_dir() else "keras"
+
+    def body(stages: Stages) -> None:
+        bundle = _open(stages, folder)
+        fresh = stages.start(stages.environment(target), KERAS3)
+        stages.report["not_checked"].append("weights: only what the model computes was compared")
+        _prove(stages, bundle, {form: model.resolve()}, fresh, target)
+
+    return _run(out, options, progress, command, backend, False, body)
+
+
+def _run(
+    out: Path, options: Options, progress: Progress, command: list[str], backend: str, fetch_python: bool,
+    body: Callable[[Stages], None],
+) -> Outcome:  # fmt: skip
+    with _stages(out, options, progress, command, backend) as stages:
+        stages.fetch_python = fetch_python
+        try:
+            with stages.timed("total"):
+                body(stages)
+        except HarnessError as error:
+            report.set_error(stages.report, error)
+        except OSError as error:
+            report.set_error(stages.report, _os_error(error))
+        finally:
+            stages.stack.close()
+        keep = options.keep_jobs or stages.report["status"] in ("failed", "diverged")
+        _point_at_final(stages)
+        return Outcome(report=stages.report, folder=stages.space.publish(stages.report, keep_jobs=keep))
+
+
+def _point_at_final(stages: Stages) -> None:
+    """Error details name job folders; they must hold where the folder ends up, not where it was made."""
+    error = stages.report["error"]
+    if error:
+        made, final = str(stages.space.path), str(stages.space.out)
+        error["details"] = [line.replace(made, final) for line in error["details"]]
+
+
+def _os_error(error: OSError) -> HarnessError:
+    import errno
+
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return HarnessError("no-space", f"The disk filled up while writing {error.filename or 'the output'}.")
+    return HarnessError("internal", f"{type(error).__name__}: {error}")
+
+
+def _export(stages: Stages, plan: Plan, worker: Worker) -> Bundle:
+    options, files = plan.options, {"model" + plan.source.suffix.lower(): plan.source}
+    op = {
+        "op": plan.reader,
+        "source": "in/model" + plan.source.suffix.lower(),
+        "source_name": plan.source.name,
+        "bundle": "out/bundle",
+        "flavour": plan.source_env.keras_flavour,
+        "dialect": plan.source_env.dialect,
+        "environment": plan.source_env.name,
+        "harness_version": harness.__version__,
+        "layer_budget": options.layer_budget,
+    }
+    if options.samples:
+        files["samples.npz"] = options.samples
+        op["samples"] = "in/samples.npz"
+    with stages.timed("export"):
+        done = stages.run(worker, "export", op, files)
+        worker.stop()
+        os.rename(done.folder / "out" / "bundle", stages.space.path / "bundle")
+    return _open(stages, stages.space.path / "bundle")
+
+
+def _open(stages: Stages, folder: Path) -> Bundle:
+    """A bundle, entered into the report."""
+    bundle = Bundle.open(folder)
+    manifest = bundle.manifest
+    stages.report["source"] = dict(manifest["source"])
+    stages.report["from"] = report.environment(manifest["producer"]["environment"], manifest["producer"])
+    stages.report["probes"] = [
+        {"name": s["name"], "holds": s["holds"], "seed": manifest["probes"]["seed"]} for s in manifest["probes"]["sets"]
+    ]
+    if manifest["model"]["training"]["optimizer_weights"]:
+        stages.report["not_checked"].append("optimizer state: the file has some, it is not carried over yet")
+    stages.report["not_checked"] += [f"probe dropped: {reason}" for reason in manifest["probes"]["dropped"]]
+    if folder.parent == stages.space.path:
+        entry = report.file_artifact(folder / "SHA256SUMS", stages.space.path, "bundle")
+        stages.report["artifacts"].append({**entry, "path": "bundle"})
+    return bundle
+
+
+def translation_of(bundle: Bundle, target: EnvSpec, options: Options) -> Translation:
+    """The bundle's model in the target's dialect.
+
+    Raises:
+        HarnessError: layer-unsupported with every obstacle, pair-unsupported.
+    """
+    model = bundle.manifest["model"]
+    done = dialects.translate(
+        model["graph"], bundle.manifest["arrays"], model["dialect"], target.dialect, options.translation
+    )
+    if done.obstacles:
+        raise HarnessError(
+            "layer-unsupported",
+            f"{len(done.obstacles)} layers have no exact equivalent in {target.name}.",
+            details=[f"{o.layer} ({o.class_name}): {o.reason}. Way forward: {o.remedy}." for o in done.obstacles],
+        )
+    return done
+
+
+def _import(stages: Stages, bundle: Bundle, target: EnvSpec, worker: Worker) -> dict[str, Path]:
+    """Build and save the model; returns the saved forms by format."""
+    done = translation_of(bundle, target, stages.options)
+    stages.report["ledger"] = report.ledger(done.ledger)
+    plan = stages.space.jobs / "plan.json"
+    write_json(str(plan), {"graph": done.graph, "weights": done.weights})
+    op = {"op": "build_keras3", "bundle": "in/bundle", "plan": "in/plan.json", "model": "out/model.keras"}
+    if "saved_model" in stages.options.formats:
+        op["saved_model"] = "out/saved_model"
+    with stages.timed("import"):
+        job = stages.run(worker, "import", op, {"bundle": bundle.folder, "plan.json": plan})
+    result = job.results[0]
+    stages.report["weights"] = result["weights"]
+    stages.report["to"] = report.environment(target.name, result["versions"])
+    made = {"keras": job.folder / "out" / "model.keras", "saved_model": job.folder / "out" / "saved_model"}
+    return {form: made[form] for form in stages.options.formats}
+
+
+def _prove(stages: Stages, bundle: Bundle, model: Mapping[str, Path], worker: Worker, target: EnvSpec) -> None:
+    """Replay every saved form, judge, and put the model under the name that its verdict allows."""
+    evidence = []
+    with stages.timed("prove"):
+        for form, path in model.items():
+            evidence.append(_replay(stages, bundle, form, path, worker, target))
+    made = stages.report
+    made["outputs"], made["layers"] = report.outputs(evidence), report.layers(evidence)
+    weights = made["weights"]
+    equal = weights is None or (weights["equal"] == weights["total"] and not weights["unequal"])
+    made["status"] = "verified" if equal and all(item.ok for item in evidence) else "diverged"
+    for path in model.values():
+        if stages.space.path in path.parents:
+            mark = "" if made["status"] == "verified" else ".diverged"
+            final = stages.space.path / f"{path.stem}{mark}{path.suffix}"
+            os.rename(path, final)
+            made["artifacts"].append(report.file_artifact(final, stages.space.path, _form(model, path)))
+
+
+def _form(model: Mapping[str, Path], path: Path) -> str:
+    return next(form for form, candidate in model.items() if candidate == path)
+
+
+def _replay(
+    stages: Stages, bundle: Bundle, form: str, path: Path, worker: Worker, target: EnvSpec
+) -> Evidence:
+    name = f"replay-{form}"
+    inner = "model.keras" if form == "keras" else "saved_model"
+    op = {
+        "op": "replay",
+        "model": f"in/{inner}",
+        "format": form,
+        "bundle": "in/bundle",
+        "outputs": "out/outputs.npz",
+        "index": "out/outputs.json",
+        "layers": form == "keras",
+    }
+    job = stages.run(worker, name, op, {"bundle": bundle.folder, inner: path})
+    result = job.results[0]
+    stages.report["to"] = stages.report["to"] or report.environment(target.name, result["versions"])
+    entries = read_json(str(job.folder / "out" / "outputs.json"))["arrays"]
+    shapes = {entry["name"]: entry["full_shape"] for entry in entries if "full_shape" in entry}
+    evidence = verify.judge(bundle, ArrayReader(str(job.folder / "out"), entries), shapes, form=form)
+    return Evidence(**{**vars(evidence), "layers_missing": tuple(result["layers_missing"])})

@@ -1,0 +1,225 @@
+"""Jobs, seen from the host: write a job folder, have a worker run it, read what came of it.
+
+The contract stands in ``docs/protocol.md`` and in ``harness/worker/tfworker/protocol.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from harness.backends import Environment
+from harness.errors import CATALOGUE, HarnessError
+from harness.worker.tfworker.files import FormatError, read_json, write_json
+
+PROTOCOL = 1
+LOG_TAIL = 30
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobResult:
+    """What a finished job gave."""
+
+    folder: Path
+    results: list[Any]
+    timings_s: dict[str, float]
+
+
+@dataclass(kw_only=True)
+class Job:
+    """A job folder in the making."""
+
+    folder: Path
+    name: str
+    ops: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    def create(cls, root: Path, name: str) -> Job:
+        """An empty job folder ``root/name``."""
+        folder = root / name
+        for part in ("in", "out"):
+            (folder / part).mkdir(parents=True)
+        return cls(folder=folder, name=name)
+
+    def give(self, path: Path, name: str) -> str:
+        """Make a file or folder of the host readable as ``in/name``; returns that relative path."""
+        (self.folder / "in" / name).symlink_to(path.resolve())
+        return f"in/{name}"
+
+    def write(self) -> None:
+        """Write ``request.json``: from here on the folder can be run."""
+        write_json(str(self.folder / "request.json"), {"protocol": PROTOCOL, "ops": self.ops})
+
+
+class Worker:
+    """A worker process in an environment: started early, so that TensorFlow is imported when the job comes.
+
+    Use as a context manager; leaving it ends the process and everything that it started.
+    """
+
+    def __init__(self, environment: Environment, scratch: Path, *, flavour: str) -> None:
+        self.environment, self.scratch = environment, scratch
+        scratch.mkdir(parents=True)
+        self.log = scratch / "start.log"
+        home = scratch / "home"
+        home.mkdir()
+        argv = environment.command(["--serve", flavour])
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                argv,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=scratch,
+                env=environment.environ(home),
+                start_new_session=True,  # Ctrl-C reaches the host only, which then ends the whole group
+            )
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End the process group; a worker that is idle ends by itself when its input closes."""
+        stdin: IO[bytes] | None = self.process.stdin
+        if stdin is not None and not stdin.closed:
+            try:
+                stdin.close()
+            except BrokenPipeError:
+                pass
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait()
+
+    def run(self, job: Job, *, timeout_s: float, progress: Progress | None = None) -> JobResult:
+        """The result of ``job``.
+
+        Raises:
+            HarnessError: what the worker declared (refusals), or worker-crashed, worker-timeout, worker-protocol.
+        """
+        job.write()
+        stdin = self.process.stdin
+        assert stdin is not None
+        try:
+            stdin.write(f"{job.folder}\n".encode())
+            stdin.flush()
+        except BrokenPipeError:
+            self.process.wait()
+        self._wait(job, timeout_s, progress)
+        return _read(job)
+
+    def _wait(self, job: Job, timeout_s: float, progress: Progress | None) -> None:
+        """Return when the job has ended; the process dying or the limit passing is an error."""
+        limit = time.monotonic() + timeout_s
+        events = _Events(job.folder / "events.jsonl")
+        pause = 0.002
+        while not (job.folder / "exit").exists():
+            for step in events.new():
+                if progress:
+                    progress(step)
+            if self.process.poll() is not None:
+                if (job.folder / "exit").exists():
+                    return
+                raise _crash(job, self, events.last)
+            if time.monotonic() > limit:
+                self.stop()
+                raise HarnessError(
+                    "worker-timeout",
+                    f"The job {job.name} in {self.environment.spec.name} took longer than {timeout_s:.0f} s; "
+                    f"its last step was: {events.last or 'starting'}.",
+                    details=_where(job, self),
+                )
+            time.sleep(pause)
+            pause = min(pause * 1.5, 0.05)
+
+
+class _Events:
+    """New lines of an events file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.offset, self.last = path, 0, ""
+
+    def new(self) -> list[str]:
+        try:
+            with self.path.open("rb") as stream:
+                stream.seek(self.offset)
+                data = stream.read()
+        except FileNotFoundError:
+            return []
+        complete = data[: data.rfind(b"\n") + 1]
+        self.offset += len(complete)
+        steps = [str(json.loads(line)["name"]) for line in complete.splitlines()]
+        self.last = steps[-1] if steps else self.last
+        return steps
+
+
+def _tail(path: Path) -> list[str]:
+    if not path.exists():
+        return []
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - 8192))
+        return stream.read().decode("utf-8", "replace").splitlines()[-LOG_TAIL:]
+
+
+def _where(job: Job, worker: Worker) -> list[str]:
+    log = job.folder / "worker.log"
+    lines = _tail(log) or _tail(worker.log)
+    return [f"job folder: {job.folder}", *(f"log: {line}" for line in lines)]
+
+
+def _crash(job: Job, worker: Worker, last: str) -> HarnessError:
+    status = worker.process.returncode
+    how = f"ended with status {status}"
+    if status < 0:
+        how = f"was killed by signal {-status} ({signal.Signals(-status).name})"
+    hint = " The system may have run out of memory." if status == -signal.SIGKILL else ""
+    return HarnessError(
+        "worker-crashed",
+        f"The worker for the job {job.name} in {worker.environment.spec.name} {how}; "
+        f"its last step was: {last or 'starting'}.{hint}",
+        details=_where(job, worker),
+    )
+
+
+def _read(job: Job) -> JobResult:
+    """The response of a finished job. Raises HarnessError for a response that is not ok."""
+    try:
+        response = read_json(str(job.folder / "response.json"))
+    except (FormatError, OSError) as error:
+        raise HarnessError(
+            "worker-protocol", f"The job {job.name} left no readable response: {error}", details=_tail(job.folder / "worker.log")
+        ) from error
+    if not response["ok"]:
+        raise declared(response["error"], job)
+    return JobResult(folder=job.folder, results=response["results"], timings_s=response.get("timings_s", {}))
+
+
+def declared(error: Mapping[str, Any], job: Job) -> HarnessError:
+    """The typed error that a worker declared in its response."""
+    code = error["code"] if error["code"] in CATALOGUE else "worker-bug"
+    details = list(error.get("details") or ())
+    if error.get("traceback"):
+        details += str(error["traceback"]).strip().splitlines()
+        details.append(f"job folder: {job.folder}")
+    return HarnessError(code, str(error["message"]), details=details, remedy=error.get("remedy"))
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a folder tree, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,146 @@
+"""What a migration would do, decided before anything is started: pure, and printable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness import artifact, dialects, envspec
+from harness.artifact import Artifact, Kind
+from harness.envspec import EnvSpec
+from harness.errors import HarnessError
+
+#: readers in the source environment, by kind of artifact
+READERS = {Kind.KERAS_H5: "read_keras_h5"}
+DEFAULT_TARGET = "tf2.21"
+FORMATS = ("keras", "saved_model")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The user's choices that change what is built or how it is proved.
+
+    Attributes:
+        formats: saved forms of the target model.
+        hard_sigmoid: ``pin`` keeps TF1's formula as native layers, ``fold`` scales weights by 1.2 instead.
+        timeout_s: limit of every single job.
+        layer_budget: bytes of layer outputs recorded at most.
+        samples: the user's own inputs (npz keyed by input name), or None.
+        keep_jobs: keep job folders of a successful run too.
+    """
+
+    formats: tuple[str, ...] = ("keras",)
+    hard_sigmoid: str = "pin"
+    timeout_s: float = 1800.0
+    layer_budget: int = 64 << 20
+    samples: Path | None = None
+    keep_jobs: bool = False
+
+    @property
+    def translation(self) -> dict[str, str]:
+        """The choices that the dialects look at."""
+        return {"hard_sigmoid": self.hard_sigmoid}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A migration, decided."""
+
+    source: Path
+    artifact: Artifact
+    reader: str
+    source_env: EnvSpec
+    target_env: EnvSpec
+    backend: str
+    out: Path
+    options: Options = field(default_factory=Options)
+
+    @property
+    def steps(self) -> list[str]:
+        """What would be done, a sentence each."""
+        chain = " → ".join([self.source_env.dialect, *(s.new for s in self._chain())])
+        return [
+            f"read {self.source.name} ({self.artifact.looks_like}) in {self.source_env.name}"
+            f" (TensorFlow {self.source_env.tensorflow}, Python {self.source_env.python}) with {self.reader}",
+            "record its weights, probes and layer outputs in a bundle",
+            f"translate the configuration: {chain}",
+            f"build a native Keras 3 model in {self.target_env.name} (TensorFlow {self.target_env.tensorflow})",
+            f"save it as {' and '.join(self.options.formats)} below {self.out}",
+            "load it in a fresh process and compare every output and layer with the recorded ones",
+        ]
+
+    def _chain(self) -> list[dialects.Step]:
+        return dialects.chain(self.source_env.dialect, self.target_env.dialect)
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan as data."""
+        return {
+            "source": str(self.source),
+            "kind": str(self.artifact.kind),
+            "reader": self.reader,
+            "from": self.source_env.name,
+            "to": self.target_env.name,
+            "backend": self.backend,
+            "out": str(self.out),
+            "formats": list(self.options.formats),
+            "steps": self.steps,
+        }
+
+
+def make_plan(
+    source: Path,
+    *,
+    source_env: str = "auto",
+    target_env: str = DEFAULT_TARGET,
+    backend: str = "auto",
+    out: Path | None = None,
+    options: Options | None = None,
+    specs: Mapping[str, EnvSpec] | None = None,
+) -> Plan:
+    """The plan to migrate the artifact at ``source``.
+
+    Raises:
+        HarnessError: whatever stands in the way already: the source is missing, damaged, of an unsupported
+            kind or era, an environment is unknown, no translation exists.
+    """
+    specs = specs or envspec.load_specs()
+    found = artifact.sniff(source)
+    artifact.require_keras_model(found)
+    chosen = _source_env(specs, found, source_env)
+    target = envspec.get_spec(specs, target_env)
+    dialects.chain(chosen.dialect, target.dialect)
+    if "target" not in target.roles or target.dialect != "keras-3":
+        raise HarnessError("pair-unsupported", f"{target.name} cannot be a target yet; {DEFAULT_TARGET} can.")
+    return Plan(
+        source=source,
+        artifact=found,
+        reader=READERS[found.kind],
+        source_env=chosen,
+        target_env=target,
+        backend=backend,
+        out=out or default_out(source),
+        options=options or Options(),
+    )
+
+
+def default_out(source: Path) -> Path:
+    """Where results go when the user names no folder: in the current folder, named after the source."""
+    stem = source.resolve().stem if source.suffix else source.resolve().name
+    return Path(f"{stem}-migrated")
+
+
+def _source_env(specs: Mapping[str, EnvSpec], found: Artifact, wanted: str) -> EnvSpec:
+    if wanted == "auto":
+        return envspec.choose_source(specs, found.keras_version, found.backend)
+    spec = envspec.get_spec(specs, wanted)
+    if not envspec.reads_keras_version(spec, found.keras_version):
+        best = envspec.choose_source(specs, found.keras_version, found.backend)
+        raise HarnessError(
+            "source-wrong-era",
+            f"{found.path} was written by {artifact.written_by(found.keras_version, found.backend)} "
+            f"(keras_version {found.keras_version}), which {spec.name} does not read.",
+            remedy=f"Leave `--from` at `auto`, or use `--from {best.name}`.",
+        )
+    return spec

@@ -1,0 +1,95 @@
+"""The report for people at a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+_STYLE = {"verified": "bold green", "diverged": "bold red", "refused": "bold yellow", "failed": "bold red"}
+#: lines of a list shown before it is cut with a count
+SHOWN = 12
+
+
+def show(report: Mapping[str, Any], folder: Path, console: Console) -> None:
+    """Print verdict, evidence and changes."""
+    if report["error"]:
+        _error(report["error"], console)
+    if report["outputs"]:
+        console.print(_outputs(report["outputs"]))
+        _proof(report, console)
+    if report["ledger"]:
+        _ledger(report["ledger"], console)
+    status = report["status"]
+    console.print(f"[{_STYLE[status]}]{status.upper()}[/]  {_sides(report)}", highlight=False)
+    for artifact in report["artifacts"]:
+        console.print(f"  {escape(str(folder / artifact['path']))}  ({artifact['format']})", highlight=False, soft_wrap=True)
+    console.print(f"  {escape(str(folder / 'report.json'))}", highlight=False, soft_wrap=True)
+
+
+def _sides(report: Mapping[str, Any]) -> str:
+    sides = [report["from"], report["to"]]
+    return " → ".join(f"TensorFlow {s['tensorflow']} (Keras {s['keras']})" for s in sides if s)
+
+
+def _error(error: Mapping[str, Any], console: Console) -> None:
+    console.print(f"[bold]{escape(error['message'])}[/]", highlight=False, soft_wrap=True)
+    for line in error["details"]:
+        console.print(f"  • {escape(line)}", highlight=False, soft_wrap=True)
+    console.print(f"What to do: {escape(error['remedy'])}", highlight=False, soft_wrap=True)
+
+
+def _outputs(rows: list[Mapping[str, Any]]) -> Table:
+    table = Table(title="Outputs of the saved model in a fresh process, against the source TensorFlow")
+    for column in ("output", "saved as", "shape", "dtype", "max abs", "max rel", "ULP", "bound", ""):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(
+            escape(row["name"]),
+            row["format"],
+            "×".join(map(str, row["shape"])),
+            row["dtype"],
+            f"{row['max_abs']:.2g}",
+            f"{row['max_rel']:.2g}",
+            str(row["max_ulp"]) if row["max_ulp"] is not None else "-",
+            f"{row['tolerance']:.2g}",
+            "[green]ok[/]" if row["ok"] else f"[red]{escape(str(row['reason']))}[/]",
+        )
+    return table
+
+
+def _proof(report: Mapping[str, Any], console: Console) -> None:
+    weights, layers = report["weights"], report["layers"]
+    if weights:
+        changed = f", {len(weights['transformed'])} of them transformed" if weights["transformed"] else ""
+        console.print(f"Weights: {weights['equal']} of {weights['total']} equal bit for bit{changed}.", highlight=False)
+    if layers:
+        console.print(f"Layers: {layers['equal_within_bound']} of {layers['compared']} calls agree.", highlight=False)
+        first = layers["first_divergent"]
+        if first:
+            _divergent(first, console)
+    for line in report["not_checked"]:
+        console.print(f"Not checked: {escape(line)}", highlight=False, soft_wrap=True)
+
+
+def _divergent(first: Mapping[str, Any], console: Console) -> None:
+    console.print(
+        f"[red]First layer that differs:[/] [bold]{escape(first['layer'])}[/] ({first['class_name']}): {first['reason']}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    for worst in first["worst"]:
+        console.print(f"  at {list(worst['index'])}: expected {worst['expected']}, found {worst['found']}", highlight=False)
+
+
+def _ledger(rows: list[Mapping[str, Any]], console: Console) -> None:
+    console.print(f"Changed in the configuration ({len(rows)}):", highlight=False)
+    for row in rows[:SHOWN]:
+        line = f"  {row['where']}: {row['before']} → {row['after']}  ({row['why']})"
+        console.print(escape(line), highlight=False, soft_wrap=True)
+    if len(rows) > SHOWN:
+        console.print(f"  … and {len(rows) - SHOWN} more in report.json", highlight=False)

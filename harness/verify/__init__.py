@@ -1,0 +1,129 @@
+"""From recorded and replayed arrays to evidence: outputs, layers, and the first layer that differs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from harness.bundle import Bundle
+from harness.verify.compare import Comparison, compare
+from harness.verify.tolerance import depth, relative_bound
+from harness.worker.tfworker.arrays import ArrayReader
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerResult:
+    """One recorded layer call, compared."""
+
+    layer: str
+    class_name: str
+    call: int
+    comparison: Comparison
+    sampled: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """All comparisons of one replay.
+
+    Attributes:
+        format: which saved form was replayed.
+        outputs: one comparison per probe set and output, named ``set/output``.
+        layers: in the order of the source graph.
+        layers_missing: recorded layers that the model does not have under their name.
+    """
+
+    format: str
+    outputs: tuple[Comparison, ...]
+    layers: tuple[LayerResult, ...]
+    layers_missing: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether every comparison holds."""
+        return all(c.ok for c in self.outputs) and all(r.comparison.ok for r in self.layers)
+
+    @property
+    def first_divergent(self) -> LayerResult | None:
+        """The first layer, in the order of the graph, that differs; inside a nested model where it can be told."""
+        bad = [result for result in self.layers if not result.comparison.ok]
+        if not bad:
+            return None
+        inner = [r for r in bad if r.layer.startswith(bad[0].layer + "/")]
+        return inner[0] if inner else bad[0]
+
+
+def judge(bundle: Bundle, replayed: ArrayReader, shape_of: Mapping[str, Any], *, form: str) -> Evidence:
+    """The evidence of one replay of ``bundle``.
+
+    Args:
+        replayed: arrays under the bundle's own array names (outputs, and layers where they were asked for).
+        shape_of: full shape of each sampled layer array.
+        form: name of the saved format, for the report.
+    """
+    manifest = bundle.manifest
+    layers = depth(manifest["model"]["graph"])
+    return Evidence(
+        format=form,
+        outputs=tuple(_outputs(bundle, replayed, layers)),
+        layers=tuple(_layers(bundle, replayed, shape_of, layers)),
+    )
+
+
+def _outputs(bundle: Bundle, replayed: ArrayReader, layers: int) -> list[Comparison]:
+    manifest, reader, found = bundle.manifest, bundle.arrays, []
+    sets = manifest["probes"]["sets"]
+    for index, spec in enumerate(manifest["model"]["outputs"]):
+        golden = {s["name"]: reader.get(s["outputs"][index]) for s in sets}
+        scale = _scale(list(golden.values()))
+        for probe_set in sets:
+            expected = golden[probe_set["name"]]
+            bound = relative_bound(expected.dtype.name, layers)
+            name = f"{probe_set['name']}/{spec['name']}"
+            array_name = f"probe/{probe_set['name']}/outputs/{index}"
+            got = replayed.get(array_name) if array_name in replayed.entries else np.zeros(0)
+            found.append(compare(name, expected, got, bound, scale=scale))
+    return found
+
+
+def _scale(arrays: list[Any]) -> float:
+    """A thousandth of the largest value that the output takes over all probes."""
+    finite = [np.abs(a[np.isfinite(a)]).max(initial=0.0) for a in arrays if a.dtype.kind == "f"]
+    return float(max(finite, default=0.0)) * 1e-3
+
+
+def _layers(bundle: Bundle, replayed: ArrayReader, shape_of: Mapping[str, Any], layers: int) -> list[LayerResult]:
+    reader, found = bundle.arrays, []
+    classes = dict(_classes(bundle.manifest["model"]["graph"], ()))
+    for record in bundle.manifest["probes"]["layers"]["records"]:
+        if record["array"] not in replayed.entries:
+            continue
+        expected, got = reader.get(record["array"]), replayed.get(record["array"])
+        where = "/".join(record["path"])
+        result = compare(where, expected, got, relative_bound(expected.dtype.name, layers))
+        if list(shape_of.get(record["array"], record["shape"])) != list(record["shape"]):
+            shapes = f"shape expected {record['shape']}, found {shape_of[record['array']]}"
+            result = Comparison(**{**vars(result), "ok": False, "reason": shapes})
+        found.append(
+            LayerResult(
+                layer=where,
+                class_name=classes.get(tuple(record["path"]), "?"),
+                call=record["call"],
+                comparison=result,
+                sampled=record["stride"],
+            )
+        )
+    return found
+
+
+def _classes(graph: Mapping[str, Any], path: tuple[str, ...]) -> list[tuple[tuple[str, ...], str]]:
+    found = []
+    for layer in graph["layers"]:
+        here = (*path, layer["name"])
+        found.append((here, layer["class_name"]))
+        if "graph" in layer:
+            found.extend(_classes(layer["graph"], here))
+    return found

@@ -1,0 +1,40 @@
+"""How far two correct computations of the same function may differ: the only home of numeric slack.
+
+The measure is ``max|difference| / max|reference|`` over one output tensor. The bound grows with the square
+root of the number of rounding layers, as independent rounding errors do::
+
+    bound = 32 · eps(dtype) · sqrt(depth)
+
+Measured against it: the real models of the corpus stay below 2e-6 from TF 1.12/1.15 to TF 2.21, where the
+bound is 1e-5 to 3e-5; the smallest change of meaning seen (``hard_sigmoid`` in a small model) is 9e-4.
+Integers, booleans and strings must be equal.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+FACTOR = 32.0
+#: unit roundoff of what the value was computed in; narrower types round more
+EPSILON = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23, "float64": 2.0**-52}
+#: a recurrent layer rounds once a step; free lengths are probed with about this many
+RECURRENT_STEPS = 16
+_RECURRENT = {"LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM2D", "CuDNNLSTM", "CuDNNGRU"}
+
+
+def depth(graph: Mapping[str, Any]) -> int:
+    """Number of rounding layers of a graph, nested ones included, a recurrent layer counting its steps."""
+    total = 0
+    for layer in graph["layers"]:
+        if "graph" in layer:
+            total += depth(layer["graph"]) * max(1, len(layer["calls"]))
+        elif layer["class_name"] != "InputLayer":
+            total += (RECURRENT_STEPS if layer["class_name"] in _RECURRENT else 1) * max(1, len(layer["calls"]))
+    return max(1, total)
+
+
+def relative_bound(dtype: str, layers: int) -> float:
+    """Largest accepted ``max|difference| / max|reference|`` for an output of ``dtype`` behind ``layers`` layers."""
+    return FACTOR * EPSILON[dtype] * math.sqrt(layers) if dtype in EPSILON else 0.0

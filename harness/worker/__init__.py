@@ -1,0 +1,1 @@
+"""The other program: runs inside a TensorFlow environment, never imports the host."""

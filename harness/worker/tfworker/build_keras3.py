@@ -1,0 +1,154 @@
+"""Operation ``build_keras3``: a translated graph and the bundle's weights become a native Keras 3 model.
+
+Request: ``{"op": "build_keras3", "bundle": "in/bundle", "plan": "in/plan.json", "model": "out/model.keras",
+"saved_model": "out/saved_model" or null}``
+
+The plan holds ``graph`` (in Keras 3's dialect) and ``weights`` (array name -> layer, role, transforms).
+Nothing of the plan is code: layers are looked up among Keras's own, in safe mode.
+"""
+
+import os
+from typing import Any, Dict, List
+
+from . import compat, topology, transforms
+from .arrays import ArrayReader, sha256_array
+from .errors import Refusal
+from .files import read_json
+from .roles import roles_of
+
+
+def build_keras3(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
+    """Save the model and return the evidence on its weights and its first outputs.
+
+    Raises Refusal: weights-mismatch (all missing, unused and mis-shaped weights at once), model-unsupported.
+    """
+    keras = compat.import_keras("keras3")
+    manifest = read_json(os.path.join(request["bundle"], "manifest.json"))
+    plan = read_json(request["plan"])
+    reader = ArrayReader(request["bundle"], manifest["arrays"])
+    context.step("build the model")
+    compat.clear(keras)
+    model = build(keras, plan["graph"])
+    context.step("assign the weights")
+    weights = assign(model, plan, reader)
+    context.step("save the model")
+    model.save(request["model"])
+    if request.get("saved_model"):
+        model.export(request["saved_model"], format="tf_saved_model", verbose=False)
+    return {"weights": weights, "versions": compat.versions(keras), "parameters": int(model.count_params())}
+
+
+def build(keras: Any, graph: Dict[str, Any]) -> Any:
+    """The model of a translated graph: Sequential or Functional, nested models inside."""
+    if graph["kind"] == "sequential":
+        layers = [_make(keras, layer) for layer in graph["layers"]]
+        return keras.Sequential(layers, name=graph["name"])
+    return _functional(keras, graph)
+
+
+def _make(keras: Any, layer: Dict[str, Any]) -> Any:
+    if "graph" in layer:
+        return build(keras, dict(layer["graph"], name=layer["name"]))
+    config = dict(layer["config"], name=layer["name"])
+    # A Keras 3 operation such as Flip stands beside the layers, in a module of its own.
+    entry = {"module": layer.get("module", "keras.layers"), "class_name": layer["class_name"], "config": config}
+    try:
+        return keras.saving.deserialize_keras_object(dict(entry, registered_name=None), safe_mode=True)
+    except Exception as error:
+        raise Refusal(
+            "layer-unsupported",
+            "Keras %s does not accept the translated layer %r" % (keras.__version__, layer["name"]),
+            ["%s %s: %s" % (layer["class_name"], config, str(error).strip()[:1500])],
+        )
+
+
+def _functional(keras: Any, graph: Dict[str, Any]) -> Any:
+    live, made = {}, {}  # type: Dict[str, Any], Dict[Any, Any]
+    for layer, index in topology.schedule(graph):
+        name, call = layer["name"], layer["calls"][index]
+        if layer["class_name"] == "InputLayer":
+            made[(name, index, 0)] = keras.Input(**_input_arguments(layer))
+            continue
+        if name not in live:
+            live[name] = _make(keras, layer)
+        outputs = _call(live[name], layer, [made[tuple(t)] for t in call["inputs"]], call["kwargs"])
+        for position, tensor in enumerate(outputs):
+            made[(name, index, position)] = tensor
+    inputs, outputs = ([made[tuple(t)] for t in graph[key]] for key in ("inputs", "outputs"))
+    return keras.Model(_alone(inputs), _alone(outputs), name=graph["name"])
+
+
+def _alone(tensors: List[Any]) -> Any:
+    return tensors[0] if len(tensors) == 1 else tensors
+
+
+def _input_arguments(layer: Dict[str, Any]) -> Dict[str, Any]:
+    config = layer["config"]
+    return {"batch_shape": tuple(config["batch_shape"]), "dtype": config.get("dtype"), "name": layer["name"]}
+
+
+_STATEFUL = ("LSTM", "GRU", "SimpleRNN", "RNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "Bidirectional")
+
+
+def _call(live: Any, layer: Dict[str, Any], inputs: List[Any], kwargs: Dict[str, Any]) -> List[Any]:
+    if layer["class_name"] in _STATEFUL and len(inputs) > 1:
+        # Old graphs list the initial state behind the sequence.
+        outputs = live(inputs[0], initial_state=inputs[1:], **kwargs)
+    else:
+        outputs = live(_alone(inputs), **kwargs)
+    return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+
+
+def layer_at(model: Any, path: Any) -> Any:
+    """The layer at a path of names below a model."""
+    for name in path:
+        model = model.get_layer(name)
+    return model
+
+
+def assign(model: Any, plan: Dict[str, Any], reader: ArrayReader) -> Dict[str, Any]:
+    """Assign every weight of the plan and read it back.
+
+    Returns ``total``, ``equal``, ``transformed`` and ``unequal``; bit for bit, after the declared transforms.
+    Raises Refusal weights-mismatch when any weight of either side has no partner of the same shape and dtype.
+    """
+    targets = _targets(model, plan["graph"])
+    problems, pairs = [], []  # type: List[str], List[Any]
+    for name, move in plan["weights"].items():
+        key = (tuple(move["layer"]), move["role"])
+        variable = targets.pop(key, None)
+        if variable is None:
+            problems.append("unused: %s has no place in the new model (%s of %s)" % (name, key[1], "/".join(key[0])))
+        else:
+            pairs.append((name, move, variable))
+    problems += ["missing: nothing for %s of %s, shape %s" % (r, "/".join(p), tuple(v.shape)) for (p, r), v in targets.items()]
+    equal, transformed, unequal = 0, [], []  # type: int, List[Any], List[Any]
+    for name, move, variable in pairs:
+        array = transforms.apply(reader.get(name), move["transforms"])
+        if tuple(array.shape) != tuple(variable.shape) or str(array.dtype) != str(variable.dtype):
+            problems.append(
+                "mis-shaped: %s is %s %s, %s of the new model %s %s"
+                % (name, array.dtype, array.shape, variable.path, variable.dtype, tuple(variable.shape))
+            )
+            continue
+        variable.assign(array)
+        found = sha256_array(variable.numpy())
+        if found == sha256_array(array):
+            equal += 1
+        else:
+            unequal.append(name)
+        if move["transforms"]:
+            transformed.append({"name": name, "transforms": move["transforms"], "sha256": found})
+        del array
+    if problems:
+        raise Refusal("weights-mismatch", "%d weights do not correspond" % len(problems), problems)
+    return {"total": len(pairs), "equal": equal, "transformed": transformed, "unequal": unequal, "missing": [], "unused": []}
+
+
+def _targets(model: Any, graph: Dict[str, Any]) -> Dict[Any, Any]:
+    found = {}
+    for path, layer in topology.leaves(graph):
+        if layer["class_name"] != "InputLayer":
+            for role, variable in roles_of(layer_at(model, path)):
+                found[(path, role)] = variable
+    return found

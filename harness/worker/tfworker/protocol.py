@@ -1,0 +1,121 @@
+"""The job folder, seen from the worker.
+
+``request.json``  ``{"protocol": 1, "ops": [{"op": name, ...}, ...]}``; all paths relative to the job folder
+``in/ out/``      the only places read and written
+``events.jsonl``  append-only, flushed: ``{"event": "step", "name": ..., "time_s": ...}``
+``worker.log``    everything printed, by Python or C++
+``response.json`` written last: ``{"protocol": 1, "ok": true, "results": [...], "timings_s": {...}}`` or
+                  ``{"ok": false, "error": {"code", "message", "details", "remedy", "traceback"}}``
+
+Exit status: 0 done, 10 response not ok, 11 request unreadable or of another protocol.
+"""
+
+import errno
+import importlib
+import json
+import os
+import sys
+import time
+import traceback
+from typing import Any, Dict
+
+from .errors import Refusal
+from .files import FormatError, read_json, write_json
+
+PROTOCOL = 1
+EXIT_OK, EXIT_ERROR, EXIT_UNREADABLE = 0, 10, 11
+
+#: operation -> module; each module has a function of the operation's name. An allow-list, nothing else is run.
+OPERATIONS = {
+    "read_keras_h5": "read_keras_h5",
+    "build_keras3": "build_keras3",
+    "replay": "replay",
+    "naive_load": "naive",
+    "make_demo": "demo",
+    "check": "check",
+}
+
+
+class Context(object):
+    """What an operation may use besides its request: progress events and timings."""
+
+    def __init__(self) -> None:
+        self.started = time.time()
+        self.timings = {}  # type: Dict[str, float]
+        self._step = None  # type: Any
+
+    def step(self, name: str) -> None:
+        """Say what begins now; shown live, and the last thing known after a crash."""
+        self._close()
+        self._step = (name, time.time())
+        with open("events.jsonl", "a") as stream:
+            stream.write(json.dumps({"event": "step", "name": name, "time_s": round(time.time() - self.started, 3)}) + "\n")
+
+    def _close(self) -> None:
+        if self._step:
+            name, since = self._step
+            self.timings[name] = self.timings.get(name, 0.0) + round(time.time() - since, 3)
+            self._step = None
+
+    def finish(self) -> Dict[str, float]:
+        """Seconds spent in each step."""
+        self._close()
+        return self.timings
+
+
+def run_job(folder: str) -> int:
+    """Run the operations of one job folder and write its response; returns the exit status."""
+    os.chdir(folder)
+    try:
+        request = read_json("request.json")
+        if request.get("protocol") != PROTOCOL:
+            raise FormatError("protocol %r; this worker speaks %d" % (request.get("protocol"), PROTOCOL))
+    except (FormatError, EnvironmentError) as error:
+        sys.stderr.write("request unreadable: %s\n" % error)
+        return EXIT_UNREADABLE
+    context = Context()
+    try:
+        results = [_run_op(op, context) for op in request["ops"]]
+        response = {"protocol": PROTOCOL, "ok": True, "results": results}  # type: Dict[str, Any]
+    except Refusal as refusal:
+        response = {"protocol": PROTOCOL, "ok": False, "error": dict(refusal.as_json(), traceback=None)}
+    except FormatError as error:
+        response = _failure("bundle-corrupt" if "sha256" in str(error) else "bundle-invalid", str(error))
+    except EnvironmentError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        response = _failure("no-space" if full else "worker-bug", str(error))
+    except Exception as error:  # the host has to see every failure as data
+        response = _failure("worker-bug", "%s: %s" % (type(error).__name__, error))
+    response["timings_s"] = context.finish()
+    write_json("response.json", response)
+    return EXIT_OK if response["ok"] else EXIT_ERROR
+
+
+def _failure(code: str, message: str) -> Dict[str, Any]:
+    error = {"code": code, "message": message, "details": [], "remedy": None, "traceback": traceback.format_exc()}
+    return {"protocol": PROTOCOL, "ok": False, "error": error}
+
+
+def _run_op(op: Dict[str, Any], context: Context) -> Any:
+    if op.get("op") not in OPERATIONS:
+        raise Refusal("worker-protocol", "this worker has no operation %r" % op.get("op"), sorted(OPERATIONS))
+    module = importlib.import_module("tfworker." + OPERATIONS[op["op"]])
+    return getattr(module, op["op"])(op, context)
+
+
+def serve(stream: Any) -> int:
+    """Run the job folders named on ``stream``, one a line, until it ends; a job's output goes to its own log."""
+    for line in iter(stream.readline, ""):
+        folder = line.strip()
+        if not folder:
+            continue
+        log = os.open(os.path.join(folder, "worker.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.close(log)
+        status = run_job(folder)
+        with open(os.path.join(folder, "exit"), "w") as done:
+            done.write("%d\n" % status)
+    return EXIT_OK

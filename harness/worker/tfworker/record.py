@@ -1,0 +1,152 @@
+"""Golden records: probe inputs, the source model's outputs for them, and what each of its layers gave."""
+
+from typing import Any, Dict, List, Tuple
+
+import numpy as np
+
+from . import compat, probe, topology
+from .arrays import ArrayWriter
+from .errors import Refusal
+
+Records = Tuple[Dict[str, Any], List[Dict[str, Any]]]
+
+
+def record(keras: Any, model: Any, graph: Dict[str, Any], writer: ArrayWriter, request: Dict[str, Any]) -> Records:
+    """The ``probes`` object of the manifest, and the index entries of the arrays written.
+
+    Raises Refusal: probes-impossible when the model accepts no generated input, samples-invalid.
+    """
+    specs = [compat.tensor_spec(t) for t in compat.input_tensors(model)]
+    inputs = [{"name": n, "shape": s, "dtype": d} for n, (s, d) in zip(model.input_names, specs)]
+    run = compat.evaluator(keras, compat.input_tensors(model), model.outputs)
+    sets, dropped = _generated(model, graph, inputs, run)
+    if request.get("samples"):
+        sets.append(_samples(request["samples"], model, inputs, run))
+    if not sets:
+        raise Refusal("probes-impossible", "the source model %r accepts no generated input" % model.name, dropped)
+    entries, described = [], []  # type: List[Dict[str, Any]], List[Dict[str, Any]]
+    for name, arrays, outputs in sets:
+        row = {"name": name, "holds": probe.describe(name) or "given with --inputs", "inputs": [], "outputs": []}
+        for kind, values in (("inputs", arrays), ("outputs", outputs)):
+            for index, value in enumerate(values):
+                entries.append(writer.add("probe/%s/%s/%d" % (name, kind, index), value))
+                row[kind].append(entries[-1]["name"])
+        described.append(row)
+    layers, more = _Layers(keras, writer, request.get("layer_budget", 64 << 20)).record(model, graph, sets[0])
+    probes = {"seed": probe.SEED, "sets": described, "dropped": dropped, "layers": layers}
+    return probes, entries + more
+
+
+def _generated(model: Any, graph: Any, inputs: List[Any], run: Any) -> Any:
+    """Sets that the model accepts, at the first lengths at which it accepts any, with finite outputs."""
+    domains = probe.domains(graph)
+    free = any(None in spec["shape"][1:] for spec in inputs)
+    reasons = []  # type: List[str]
+    for lengths in probe.LENGTHS if free else probe.LENGTHS[:1]:
+        sets, reasons = [], []
+        for name in [row[0] for row in probe.SETS]:
+            arrays = [probe.make(name, spec, domains[i], lengths, i) for i, spec in enumerate(inputs)]
+            try:
+                outputs = evaluate(model, run, arrays)
+            except Exception as error:
+                if not compat.is_float_op_error(error):
+                    raise
+                reasons.append("%s: %s" % (name, str(error).strip().splitlines()[0][:300]))
+                continue
+            bad = [i for i, o in enumerate(outputs) if o.dtype.kind == "f" and not np.isfinite(o).all()]
+            if bad or not all(o.size for o in outputs):
+                reasons.append("%s: the source model's outputs %s are not finite (or are empty) for it" % (name, bad))
+                continue
+            sets.append((name, arrays, outputs))
+        if sets:
+            return sets, reasons
+    return [], reasons
+
+
+def evaluate(model: Any, run: Any, arrays: List[Any]) -> List[Any]:
+    """Outputs of a call that starts from the initial state."""
+    if getattr(model, "stateful", False):
+        compat.reset_states(model)
+    return list(run(arrays))
+
+
+def _samples(path: str, model: Any, inputs: List[Any], run: Any) -> Any:
+    with np.load(path, allow_pickle=False) as samples:
+        missing = [spec["name"] for spec in inputs if spec["name"] not in samples.files]
+        if missing:
+            raise Refusal(
+                "samples-invalid",
+                "the samples lack %s of the model's inputs" % len(missing),
+                ["missing: %s" % n for n in missing] + ["given: %s" % n for n in samples.files],
+            )
+        arrays = [samples[spec["name"]].astype(spec["dtype"]) for spec in inputs]
+    try:
+        return ("samples", arrays, evaluate(model, run, arrays))
+    except Exception as error:
+        if not compat.is_float_op_error(error):
+            raise
+        shapes = ["%s: expected %s, found %s" % (s["name"], s["shape"], list(a.shape)) for s, a in zip(inputs, arrays)]
+        raise Refusal("samples-invalid", "the model does not accept the samples: %s" % error, shapes)
+
+
+class _Layers:
+    """Records what every layer call gives for one probe set, within a budget of bytes.
+
+    Above the budget a tensor is sampled: every ``stride``-th element of its flat form. The interior of a
+    nested model is recorded by running it alone on its first call's inputs.
+    """
+
+    def __init__(self, keras: Any, writer: ArrayWriter, budget: int) -> None:
+        self.keras, self.writer, self.left = keras, writer, budget
+        self.entries = []  # type: List[Dict[str, Any]]
+        self.records = []  # type: List[Dict[str, Any]]
+        self.nested = []  # type: List[Dict[str, Any]]
+
+    def record(self, model: Any, graph: Any, probe_set: Any) -> Records:
+        self._graph(model, graph, probe_set[1], ())
+        return {"set": probe_set[0], "records": self.records, "nested_inputs": self.nested}, self.entries
+
+    def _graph(self, model: Any, graph: Any, arrays: List[Any], path: Tuple[str, ...]) -> None:
+        calls = [(layer, index) for layer, index in topology.schedule(graph) if layer["class_name"] != "InputLayer"]
+        live = {layer.name: layer for layer in model.layers}
+        tensors, owners = [], []  # type: List[Any], List[Any]
+        for layer, index in calls:
+            for position, tensor in enumerate(compat.node_outputs(compat.network_nodes(model, live[layer["name"]])[index])):
+                tensors.append(tensor)
+                owners.append((layer["name"], index, position))
+        values = evaluate(model, compat.evaluator(self.keras, compat.input_tensors(model), tensors), arrays)
+        by_owner = dict(zip(owners, values))
+        for tensor, array in zip(graph["inputs"], arrays):
+            by_owner[tuple(tensor)] = array
+        for (name, index, position), value in zip(owners, values):
+            self._add(path + (name,), index, position, value)
+        for layer in graph["layers"]:
+            if "graph" in layer and layer["calls"]:
+                given = [by_owner[tuple(t)] for t in layer["calls"][0]["inputs"]]
+                here = path + (layer["name"],)
+                if self._inputs(here, given):
+                    self._graph(live[layer["name"]], layer["graph"], given, here)
+
+    def _add(self, path: Tuple[str, ...], call: int, position: int, value: Any) -> None:
+        value = np.asarray(value)
+        stride = 1
+        if value.nbytes > self.left // 4:
+            stride = int(np.ceil(value.nbytes / max(self.left // 4, 1 << 12)))
+        stored = value if stride == 1 else value.reshape(-1)[::stride]
+        self.left = max(0, self.left - stored.nbytes)
+        entry = self.writer.add("layer/%d" % len(self.records), stored)
+        self.entries.append(entry)
+        where = {"path": list(path), "call": call, "tensor": position, "array": entry["name"], "stride": stride}
+        self.records.append(dict(where, shape=list(value.shape)))
+
+    def _inputs(self, path: Tuple[str, ...], arrays: List[Any]) -> bool:
+        size = sum(a.nbytes for a in arrays)
+        if size > self.left // 2:
+            return False
+        self.left -= size
+        names = []
+        for index, array in enumerate(arrays):
+            self.entries.append(self.writer.add("nested/%d/%d" % (len(self.nested), index), array))
+            names.append(self.entries[-1]["name"])
+        self.nested.append({"path": list(path), "arrays": names})
+        return True

@@ -1,0 +1,151 @@
+"""Operation ``replay``: load a saved model as any user would, and run every probe of a bundle through it.
+
+Request: ``{"op": "replay", "model": "in/model.keras", "format": "keras" | "saved_model", "bundle": "in/bundle",
+"outputs": "out/outputs.npz", "index": "out/outputs.json", "layers": true}``
+
+Runs in a process of its own that has built nothing; no custom object is registered in it.
+"""
+
+import os
+from typing import Any, Dict, List
+
+import numpy as np
+
+from . import compat
+from .arrays import ArrayReader, ArrayWriter
+from .errors import Refusal
+from .files import read_json, write_json
+
+
+def replay(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
+    """Write the model's outputs for every probe set, and its layers' outputs for the recorded one."""
+    keras = compat.import_keras("keras3")
+    manifest = read_json(os.path.join(request["bundle"], "manifest.json"))
+    reader = ArrayReader(request["bundle"], manifest["arrays"])
+    context.step("load the saved model")
+    model = _load(keras, request)
+    run = _runner(model, manifest["model"]) if request["format"] == "keras" else _signature(model, manifest["model"])
+    entries, missing = [], []  # type: List[Dict[str, Any]], List[Any]
+    with ArrayWriter(request["outputs"]) as writer:
+        context.step("replay the probes")
+        for probe_set in manifest["probes"]["sets"]:
+            outputs = run([reader.get(name) for name in probe_set["inputs"]])
+            for index, value in enumerate(outputs):
+                entries.append(writer.add("probe/%s/outputs/%d" % (probe_set["name"], index), np.asarray(value)))
+        if request.get("layers") and request["format"] == "keras":
+            context.step("replay the layers")
+            entries, missing = _Layers(keras, manifest, reader, writer, entries).replay(model)
+    write_json(request["index"], {"arrays": entries})
+    return {"versions": compat.versions(keras), "outputs": len(entries), "layers_missing": missing}
+
+
+def _load(keras: Any, request: Dict[str, Any]) -> Any:
+    path = request["model"]
+    try:
+        if request["format"] == "saved_model":
+            return compat.import_tensorflow().saved_model.load(path)
+        return keras.models.load_model(path, compile=False)
+    except Exception as error:
+        raise Refusal(
+            "model-not-loadable",
+            "Keras %s cannot load %s" % (keras.__version__, os.path.basename(path)),
+            ["%s: %s" % (type(error).__name__, str(error).strip()[:2000])],
+        )
+
+
+def _runner(model: Any, described: Dict[str, Any]) -> Any:
+    def run(arrays: List[Any]) -> List[Any]:
+        _reset(model)
+        outputs = model.predict_on_batch(_arguments(model, described, arrays))
+        return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+
+    return run
+
+
+def _reset(model: Any) -> None:
+    if getattr(model, "stateful", False):
+        model.reset_states()
+
+
+def _arguments(model: Any, described: Dict[str, Any], arrays: List[Any]) -> Any:
+    """The probe's arrays in the order of the model's own inputs, matched by name where the names agree."""
+    names = [spec["name"] for spec in described["inputs"]]
+    own = [tensor.name for tensor in model.inputs]
+    if len(own) != len(names):
+        raise Refusal(
+            "weights-mismatch", "the model has %d inputs, the bundle %d" % (len(own), len(names)), own + names
+        )
+    if sorted(own) == sorted(names):
+        arrays = [arrays[names.index(name)] for name in own]
+    return arrays[0] if len(arrays) == 1 else arrays
+
+
+def _signature(loaded: Any, described: Dict[str, Any]) -> Any:
+    tf = compat.import_tensorflow()
+    dtypes = [spec["dtype"] for spec in described["inputs"]]
+
+    def run(arrays: List[Any]) -> List[Any]:
+        tensors = [tf.constant(np.asarray(a), dtype=d) for a, d in zip(arrays, dtypes)]
+        outputs = loaded.serve(tensors[0] if len(tensors) == 1 else tensors)
+        outputs = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+        return [o.numpy() for o in outputs]
+
+    return run
+
+
+class _Layers:
+    """Outputs of the loaded model's layers, for the layer calls that the bundle recorded."""
+
+    def __init__(self, keras: Any, manifest: Any, reader: ArrayReader, writer: ArrayWriter, entries: List[Any]) -> None:
+        self.keras, self.reader, self.writer, self.entries = keras, reader, writer, entries
+        self.described, self.probes = manifest["model"], manifest["probes"]
+        self.missing = []  # type: List[str]
+
+    def replay(self, model: Any) -> Any:
+        first = next(s for s in self.probes["sets"] if s["name"] == self.probes["layers"]["set"])
+        arrays = [self.reader.get(name) for name in first["inputs"]]
+        self._graph(model, (), _arguments(model, self.described, arrays))
+        for nested in self.probes["layers"]["nested_inputs"]:
+            try:
+                inner = model
+                for name in nested["path"]:
+                    inner = inner.get_layer(name)
+            except ValueError:
+                self.missing.append("/".join(nested["path"]))
+                continue
+            arrays = [self.reader.get(name) for name in nested["arrays"]]
+            self._graph(inner, tuple(nested["path"]), arrays[0] if len(arrays) == 1 else arrays)
+        return self.entries, self.missing
+
+    def _graph(self, model: Any, path: Any, arguments: Any) -> None:
+        wanted, tensors = [], []  # type: List[Any], List[Any]
+        for record in self.probes["layers"]["records"]:
+            if tuple(record["path"][:-1]) == path:
+                tensor = self._tensor(model, record)
+                if tensor is None:
+                    self.missing.append("/".join(record["path"]))
+                else:
+                    wanted.append(record)
+                    tensors.append(tensor)
+        if not tensors:
+            return
+        _reset(model)
+        values = self.keras.Model(model.inputs, tensors).predict_on_batch(arguments)
+        for record, value in zip(wanted, values):
+            value = np.asarray(value)
+            stored = value if record["stride"] == 1 else value.reshape(-1)[:: record["stride"]]
+            self.entries.append(dict(self.writer.add(record["array"], stored), full_shape=list(value.shape)))
+
+    def _tensor(self, model: Any, record: Dict[str, Any]) -> Any:
+        try:
+            layer = model.get_layer(record["path"][-1])
+        except ValueError:
+            return None
+        nodes = [node for node in layer._inbound_nodes if _belongs(model, node)]
+        outputs = nodes[record["call"]].output_tensors if record["call"] < len(nodes) else []
+        return outputs[record["tensor"]] if record["tensor"] < len(outputs) else None
+
+
+def _belongs(model: Any, node: Any) -> bool:
+    functional = getattr(model, "_functional", None) or model  # a Sequential holds its graph inside
+    return any(node is own for nodes in functional._nodes_by_depth.values() for own in nodes)

@@ -1,0 +1,66 @@
+"""Which variable of a layer is which: canonical roles such as ``kernel`` or ``forward/recurrent_kernel``.
+
+A role is the name of the attribute that holds the variable, below the wrappers that matter: ``forward/``
+and ``backward/`` for Bidirectional, ``cells/0/`` for stacked cells. RNN cells and TimeDistributed are
+transparent. Order, variable names and uniquifying suffixes differ between versions; roles do not.
+"""
+
+from typing import Any, Dict, List, Tuple
+
+Role = Tuple[str, Any]
+
+
+def roles_of(layer: Any) -> List[Role]:
+    """(role, variable) of every weight of a layer that is no nested model, each variable once."""
+    found, seen = [], set()  # type: List[Role], Any
+    for role, variable in _walk(layer, ""):
+        if id(variable) not in seen:
+            seen.add(id(variable))
+            found.append((role, variable))
+    return _unique(found)
+
+
+def _unique(found: List[Role]) -> List[Role]:
+    counts = {}  # type: Dict[str, int]
+    out = []
+    for role, variable in found:
+        counts[role] = counts.get(role, 0) + 1
+        out.append((role if counts[role] == 1 else "%s_%d" % (role, counts[role]), variable))
+    return out
+
+
+def _walk(layer: Any, prefix: str) -> List[Role]:
+    found = [(prefix + _attribute(layer, v), v) for v in _own(layer)]
+    for extra, child in _children(layer):
+        found.extend(_walk(child, prefix + extra))
+    return found
+
+
+def _own(layer: Any) -> List[Any]:
+    own = []
+    for name in ("_trainable_weights", "_trainable_variables", "_non_trainable_weights", "_non_trainable_variables"):
+        own.extend(v for v in getattr(layer, name, []) if not any(v is o for o in own))
+    return [v for v in own if "seed_generator" not in str(getattr(v, "path", ""))]
+
+
+def _children(layer: Any) -> List[Any]:
+    """(role prefix, sub-layer) of the structures whose inner layers hold the weights."""
+    if hasattr(layer, "forward_layer") and hasattr(layer, "backward_layer"):
+        return [("forward/", layer.forward_layer), ("backward/", layer.backward_layer)]
+    cells = getattr(layer, "cells", None)
+    if isinstance(cells, (list, tuple)) or type(cells).__name__ == "ListWrapper":
+        return [("cells/%d/" % i, cell) for i, cell in enumerate(cells)]
+    if getattr(layer, "cell", None) is not None:
+        return [("", layer.cell)]
+    if hasattr(layer, "layers"):
+        return [("%s/" % inner.name, inner) for inner in layer.layers]
+    if type(layer).__name__ == "TimeDistributed":
+        return [("", layer.layer)]
+    return []
+
+
+def _attribute(layer: Any, variable: Any) -> str:
+    for name, value in vars(layer).items():
+        if value is variable:
+            return name.lstrip("_")
+    return str(variable.name).split("/")[-1].split(":")[0]

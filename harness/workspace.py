@@ -1,0 +1,115 @@
+"""The output folder: written beside its final place and moved there whole, or not at all."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+from harness.errors import HarnessError
+from harness.job import remove
+
+REPORT = "report.json"
+_MARK = "report_schema"
+
+
+class Workspace:
+    """A folder in the making next to ``out``; use as a context manager.
+
+    Leaving without :meth:`publish` deletes it: the previous content of ``out`` is never touched by a run that
+    did not get to its end.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.out = Path(os.path.abspath(out))
+        self.path = self.out.with_name(f".{self.out.name}.partial-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+        self.jobs = self.path / "jobs"
+
+    def __enter__(self) -> Workspace:
+        _check_target(self.out)
+        try:
+            self.out.parent.mkdir(parents=True, exist_ok=True)
+            _sweep(self.out)
+            self.jobs.mkdir(parents=True)
+        except OSError as error:
+            raise _unwritable(self.out, error) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        remove(self.path)
+
+    def publish(self, report: dict[str, Any], *, keep_jobs: bool) -> Path:
+        """Write the report and move the folder to its final place, which is returned.
+
+        A result that is not verified never replaces one that is: it goes to ``OUT.<status>`` instead.
+        """
+        if not keep_jobs:
+            remove(self.jobs)
+        final = self.out
+        if report["status"] != "verified" and _status(self.out) == "verified":
+            final = self.out.with_name(f"{self.out.name}.{report['status']}")
+            _check_target(final)
+        (self.path / REPORT).write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        _replace(self.path, final)
+        return final
+
+
+def _check_target(out: Path) -> None:
+    if not out.exists() and not out.is_symlink():
+        return
+    if out.is_dir() and (_status(out) is not None or not any(out.iterdir())):
+        return
+    what = "a file" if not out.is_dir() else "a folder with other content"
+    raise HarnessError("output-occupied", f"{out} is {what}, not an earlier result of the harness.")
+
+
+def _status(out: Path) -> str | None:
+    """The status of the result in a folder; None if there is none."""
+    try:
+        report = json.loads((out / REPORT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return str(report["status"]) if isinstance(report, dict) and _MARK in report else None
+
+
+def _sweep(out: Path) -> None:
+    """Delete what runs that were killed left beside ``out``."""
+    pattern = re.compile(re.escape(f".{out.name}.partial-") + r"(\d+)-[0-9a-f]{8}")
+    for entry in out.parent.iterdir():
+        match = pattern.fullmatch(entry.name)
+        if match and not _alive(int(match[1])):
+            remove(entry)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _replace(new: Path, final: Path) -> None:
+    old = final.with_name(f".{final.name}.old-{uuid.uuid4().hex[:8]}")
+    if final.exists():
+        os.rename(final, old)
+    try:
+        os.rename(new, final)
+    except OSError:
+        if old.exists():
+            os.rename(old, final)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _unwritable(out: Path, error: OSError) -> HarnessError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return HarnessError("no-space", f"There is no space left to create {out}.")
+    return HarnessError("output-unwritable", f"{out} cannot be created: {error.strerror}.")
