@@ -1,0 +1,112 @@
+"""Promises of real environments: they are built from their locks, side by side, and never half."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.backends import Environment
+from harness.backends.home import Home
+from harness.backends.venv import VenvBackend
+from harness.envspec import EnvSpec
+
+pytestmark = pytest.mark.integration
+
+#: The smallest environment, for builds from nothing.
+SMALL = "tf1.12"
+
+CREATE = """
+import sys
+from harness.backends.venv import VenvBackend
+from harness.envspec import load_specs
+print(VenvBackend().create(load_specs()[sys.argv[1]], progress=lambda step: print(step, file=sys.stderr, flush=True)).folder)
+"""
+
+VERSIONS = """
+import json, sys, tensorflow, h5py, numpy
+print(json.dumps([sys.version_info[:2], tensorflow.__version__, numpy.__version__, h5py.__version__]))
+"""
+
+
+def creator(home: Path, name: str = SMALL) -> subprocess.Popen[str]:
+    """A process of its own that builds the environment ``name`` under ``home``."""
+    return subprocess.Popen(
+        [sys.executable, "-c", CREATE, name],
+        env={**os.environ, "HARNESS_HOME": str(home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.mark.parametrize("name", ["tf1.12", "tf1.15", "tf2.21"])
+def test_an_environment_runs_the_versions_of_its_lock(
+    environment: Callable[[str], Environment], tmp_path: Path, name: str
+) -> None:
+    built = environment(name)
+    done = subprocess.run(
+        [built.python, "-s", "-B", "-c", VERSIONS],
+        env=built.environ(tmp_path),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    pins = {pin.requirement.split("==")[0]: pin.requirement.split("==")[1] for pin in built.spec.pins}
+    python = [int(part) for part in built.spec.python.split(".")]
+    assert json.loads(done.stdout) == [python, built.spec.tensorflow, pins["numpy"], pins["h5py"]]
+    assert VenvBackend().check(built.spec) is None
+
+
+def test_the_quick_look_takes_milliseconds(environment: Callable[[str], Environment]) -> None:
+    spec = environment(SMALL).spec
+    start = time.perf_counter()
+    for _ in range(10):
+        assert VenvBackend().find(spec)
+    assert (time.perf_counter() - start) / 10 < 0.01
+
+
+def test_two_builders_at_once_make_one_environment(tmp_path: Path, specs: dict[str, EnvSpec]) -> None:
+    builders = [creator(tmp_path), creator(tmp_path)]
+    ended = [builder.communicate(timeout=600) for builder in builders]
+    assert [builder.returncode for builder in builders] == [0, 0], ended
+    assert ended[0][0] == ended[1][0]
+    assert sum("installing" in said for _, said in ended) == 1
+    assert any("waiting for another process" in said for _, said in ended)
+    assert [path.name for path in (tmp_path / "envs").iterdir()] == [Path(ended[0][0].strip()).name]
+    assert not list((tmp_path / "staging").iterdir())
+
+
+def test_a_build_killed_half_way_leaves_nothing_that_is_used(tmp_path: Path, specs: dict[str, EnvSpec]) -> None:
+    backend = VenvBackend(home_override=Home(tmp_path))
+    builder = creator(tmp_path)
+    assert builder.stderr is not None
+    for step in builder.stderr:
+        if "compiling" in step:  # all packages are in the staging folder now
+            break
+    os.killpg(builder.pid, signal.SIGKILL)
+    builder.communicate()
+    assert list((tmp_path / "staging").iterdir())
+    assert backend.find(specs[SMALL]) is None
+    assert backend.installed() == []
+
+    assert backend.create(specs[SMALL]) == backend.find(specs[SMALL])
+    assert not list((tmp_path / "staging").iterdir())
+
+    # A broken environment is noticed, named, and replaced. (A hard link of uv's cache: unlinked, not written to.)
+    packages = backend.home.env(specs[SMALL]) / "lib" / "python3.6" / "site-packages"
+    damaged = packages / "h5py" / "defs.cpython-36m-x86_64-linux-gnu.so"
+    damaged.unlink()
+    assert backend.check(specs[SMALL]) == f"{damaged} is missing"
+    (backend.home.env(specs[SMALL]) / "bin" / "python").unlink()
+    assert backend.find(specs[SMALL]) is None
+    backend.create(specs[SMALL])
+    assert backend.check(specs[SMALL]) is None
