@@ -48,7 +48,9 @@ def save(table, path):
     with opener(path, "wt", encoding="utf-8") as file:
         file.write("{\n")
         for i, (class_name, row) in enumerate(sorted(table.items())):
-            lines = ["  {}: {}".format(json.dumps(name), json.dumps(values, sort_keys=True))
-                     for name, values in sorted(row.items())]
+            lines = [
+                "  {}: {}".format(json.dumps(name), json.dumps(values, sort_keys=True))
+                for name, values in sorted(row.items())
+            ]
             file.write("{}{}: {{\n{}\n}}".format(",\n" if i else "", json.dumps(class_name), ",\n".join(lines)))
         file.write("\n}\n")

@@ -32,6 +32,8 @@ class Flavour(object):
         backend.clear_session()
         if self.graph_mode:
             config = self.tf.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)
+            # Without this the placer visits the whole graph, and CuDNN layers could not even be saved on a CPU.
+            config.graph_options.place_pruned_graph = True
             backend.set_session(self.tf.Session(config=config))
             self.tf.set_random_seed(seed)
         else:

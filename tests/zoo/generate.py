@@ -43,7 +43,7 @@ def work(folder, flavour_name, ids):
         try:
             entry = writer.write(flavour, cases[case_id], folder)
         except Exception as error:
-            entry = dict(writer.blank(cases[case_id]), reason="failed: " + writer.reason_of(error))
+            entry = dict(cases[case_id].blank_entry(), reason="failed: " + writer.reason_of(error))
         _append(journal, {"done": entry})
     if hasattr(signal, "alarm"):
         signal.alarm(0)
@@ -71,8 +71,17 @@ def supervise(folder, flavour_name, ids):
         left = [case_id for case_id in ids if case_id not in entries]
         if not left:
             break
-        command = [sys.executable, "-W", "ignore", os.path.abspath(__file__), "--out", folder,
-                   "--flavour", flavour_name, "--worker"]
+        command = [
+            sys.executable,
+            "-W",
+            "ignore",
+            os.path.abspath(__file__),
+            "--out",
+            folder,
+            "--flavour",
+            flavour_name,
+            "--worker",
+        ]
         with open(os.path.join(folder, "worker.log"), "a") as log:
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
             process.communicate("\n".join(left).encode("utf-8"))
@@ -80,36 +89,44 @@ def supervise(folder, flavour_name, ids):
         entries.update(done)
         if process.returncode:
             if started is None or started in entries:
-                raise SystemExit("the worker ended with {} outside any case; see {}/worker.log".format(
-                    process.returncode, folder))
-            entries[started] = dict(writer.blank(cases[started]),
-                                    reason="crashed: exit status {}".format(process.returncode))
+                raise SystemExit(
+                    "the worker ended with {} outside any case; see {}/worker.log".format(process.returncode, folder)
+                )
+            entries[started] = dict(
+                cases[started].blank_entry(), reason="crashed: exit status {}".format(process.returncode)
+            )
     os.remove(journal)
     return entries, versions
 
 
 def merge_index(folder, versions, entries):
-    """The index with the new entries in place, in the order of the table; cases that are gone are left out."""
-    path = os.path.join(folder, "index.json")
+    """The index with the new entries in place, in the order of the table.
+
+    Cases that are gone are left out, and the files that the index before it listed for them are deleted.
+    """
+    path, before = os.path.join(folder, "index.json"), []
     if os.path.exists(path):
         with open(path) as file:
-            entries = dict({entry["id"]: entry for entry in json.load(file)["cases"]}, **entries)
+            before = json.load(file)["cases"]
+    entries = dict({entry["id"]: entry for entry in before}, **entries)
     order = registry.load_all()
-    index = {"schema": 1, "python": platform.python_version(),
-             "cases": [entries[case_id] for case_id in order if case_id in entries]}
+    index = {
+        "schema": registry.INDEX_SCHEMA,
+        "python": platform.python_version(),
+        "cases": [entries[case_id] for case_id in order if case_id in entries],
+    }
     index.update(versions)
     with open(path + ".tmp", "w") as file:
         json.dump(index, file, indent=1, sort_keys=True)
     os.replace(path + ".tmp", path)
+    for name in _files(before) - _files(index["cases"]):
+        if os.path.exists(os.path.join(folder, name)):
+            os.remove(os.path.join(folder, name))
     return index
 
 
-def remove_stale(folder, index):
-    """Delete models and goldens that no case owns any more."""
-    owned = {entry[key] for entry in index["cases"] for key in ("file", "golden")}
-    for name in os.listdir(folder):
-        if name.endswith((".h5", ".golden.npz")) and name not in owned:
-            os.remove(os.path.join(folder, name))
+def _files(entries):
+    return {entry[key] for entry in entries for key in ("file", "golden") if entry[key]}
 
 
 def main(argv=None):
@@ -134,14 +151,18 @@ def main(argv=None):
     began = time.time()
     entries, versions = supervise(options.out, options.flavour or flavours.default_name(), ids)
     index = merge_index(options.out, versions, entries)
-    if options.only == "*":
-        remove_stale(options.out, index)
     if options.configs:
         configs.save(configs.snapshot(options.out, index), options.configs)
     built = [entry for entry in entries.values() if entry["applicable"]]
-    print("{} cases: {} built, {} with golden, {} reload failed, {:.0f} s".format(
-        len(entries), len(built), sum(bool(entry["golden"]) for entry in built),
-        sum(entry["reload_failed"] for entry in built), time.time() - began))
+    print(
+        "{} cases: {} built, {} with golden, {} reload failed, {:.0f} s".format(
+            len(entries),
+            len(built),
+            sum(bool(entry["golden"]) for entry in built),
+            sum(entry["reload_failed"] for entry in built),
+            time.time() - began,
+        )
+    )
     return None
 
 

@@ -19,7 +19,7 @@ def positive(rng, shape, _argument):
 def wide(rng, shape, _argument):
     """Values over [-8, 8] that also hit every knee exactly."""
     values = rng.uniform(-8.0, 8.0, int(np.prod(shape)))
-    values[:len(KNEES)] = KNEES[:len(values)]
+    values[: len(KNEES)] = KNEES[: len(values)]
     return values.reshape(shape)
 
 
@@ -27,7 +27,7 @@ def masked(rng, shape, _argument):
     """Row 0 is full, row r loses up to r trailing time steps: a Masking(0.0) layer sees different lengths."""
     values = rng.normal(0.0, 1.2, shape)
     for row in range(1, shape[0]):
-        values[row, max(1, shape[1] - row):] = 0.0
+        values[row, max(1, shape[1] - row) :] = 0.0
     return values
 
 
@@ -44,7 +44,7 @@ def ids(rng, shape, argument):
     values = rng.randint(1, int(argument), shape)
     for row in range(1, shape[0]):
         if len(shape) > 1:
-            values[row, ..., max(1, shape[-1] - row):] = 0
+            values[row, ..., max(1, shape[-1] - row) :] = 0
     return values
 
 
@@ -59,8 +59,16 @@ def flags(rng, shape, _argument):
     return values
 
 
-DOMAINS = {"normal": normal, "positive": positive, "wide": wide, "masked": masked, "gaps": gaps,
-           "ids": ids, "onehot": onehot, "flags": flags}
+DOMAINS = {
+    "normal": normal,
+    "positive": positive,
+    "wide": wide,
+    "masked": masked,
+    "gaps": gaps,
+    "ids": ids,
+    "onehot": onehot,
+    "flags": flags,
+}
 
 
 def make(domain, shape, dtype, rng):
@@ -76,7 +84,9 @@ def make_all(case, shapes, dtypes, rng):
         raise ValueError("{}: {} domains for {} inputs".format(case.id, len(domains), len(shapes)))
     arrays = []
     for domain, shape, dtype in zip(domains, shapes, dtypes):
-        known = [ROWS if axis == 0 and size is None else case.free if size is None else size
-                 for axis, size in enumerate(shape)]
+        known = [
+            ROWS if axis == 0 and size is None else case.free if size is None else size
+            for axis, size in enumerate(shape)
+        ]
         arrays.append(make(domain, tuple(known), dtype, rng))
     return arrays

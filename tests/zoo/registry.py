@@ -10,6 +10,9 @@ from collections import OrderedDict
 
 ID_PATTERN = re.compile(r"^[a-z0-9_]+/[A-Za-z0-9_.+=-]+$")
 
+# 1: id, tags, applicable, reason, file, sha256, layers, golden, golden_from, golden_reason, reload_failed, nonfinite.
+INDEX_SCHEMA = 1
+
 CASES = OrderedDict()
 
 
@@ -30,6 +33,23 @@ class Case(object):
     def stem(self):
         """File name without extension."""
         return self.id.replace("/", "__")
+
+    def blank_entry(self):
+        """The index entry of a case about which nothing is known yet."""
+        return {
+            "id": self.id,
+            "tags": list(self.tags),
+            "applicable": False,
+            "reason": None,
+            "file": None,
+            "sha256": None,
+            "layers": [],
+            "golden": None,
+            "golden_from": None,
+            "golden_reason": None,
+            "reload_failed": False,
+            "nonfinite": [],
+        }
 
 
 class Spec(object):
@@ -71,9 +91,11 @@ def add(case_id, build, tags=(), domains=(), free=7):
 
 def case(case_id, tags=(), domains=(), free=7):
     """Decorator form of :func:`add`."""
+
     def register(build):
         add(case_id, build, tags, domains, free)
         return build
+
     return register
 
 
@@ -128,5 +150,6 @@ def merge(case_id, class_name, shapes, args=None, masks=(), domains=None, tags=(
 def load_all():
     """The full table, after importing every module of ``cases/``."""
     from zoo import cases
+
     cases.load()
     return CASES

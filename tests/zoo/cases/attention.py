@@ -24,6 +24,7 @@ for _class, _name in (("Attention", "dot"), ("AdditiveAttention", "additive")):
         found = getattr(k.layers, c)()([query, value])
         pooled = [k.layers.GlobalAveragePooling1D()(t) for t in (query, found)]
         return k.models.Model(inputs, k.layers.Concatenate()(pooled))
+
     add(_id + "-embedded", build, ("masked", "shared"), ["ids:9", "ids:9"])
 
 
