@@ -331,3 +331,96 @@ def envs() -> None:
     """
 
 
+
+
+@envs.command("list")
+@click.option("--json", "as_json", is_flag=True)
+def envs_list(as_json: bool) -> int:
+    """Show every environment, whether it stands on this machine, and what it is chosen for."""
+    from harness import backends, envspec
+
+    specs = envspec.load_specs()
+    backend = backends.get_backend("venv")
+    rows = []
+    for spec in specs.values():
+        rows.append(
+            {
+                "name": spec.name,
+                "tensorflow": spec.tensorflow,
+                "python": spec.python,
+                "keras": spec.keras_flavour,
+                "roles": list(spec.roles),
+                "created": backend.find(spec) is not None,
+                "chosen_for": list(spec.reads.chosen_for),
+            }
+        )
+    if as_json:
+        click.echo(json.dumps({"environments": rows, "pairs": [vars(p) for p in envspec.load_pairs()]}, indent=1))
+        return 0
+    _envs_table(rows)
+    for pair in envspec.load_pairs():
+        console.print(f"tested: {pair.source} → {pair.target}  {pair.note}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def _envs_table(rows: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    table = Table()
+    for column in ("name", "TensorFlow", "Python", "Keras", "role", "created", "chosen for keras_version"):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        created = "yes" if row["created"] else "no"
+        cells = [row["name"], row["tensorflow"], row["python"], row["keras"], ", ".join(row["roles"]), created]
+        table.add_row(*cells, ", ".join(row["chosen_for"]))
+    console.print(table)
+
+
+def _chosen_specs(names: tuple[str, ...]) -> list[Any]:
+    from harness import envspec
+
+    specs = envspec.load_specs()
+    return [envspec.get_spec(specs, name) for name in names]
+
+
+@envs.command("create")
+@click.argument("names", nargs=-1, required=True)
+@click.option("--backend", type=click.Choice(["auto", "venv"]), default="auto", show_default=True)
+@click.option("--fetch-python", is_flag=True, help="Allow a missing Python to be downloaded.")
+def envs_create(names: tuple[str, ...], backend: str, fetch_python: bool) -> int:
+    """Create the environments NAMES, or find them already there."""
+    from harness import backends
+
+    for spec in _chosen_specs(names):
+        with _progress(False) as progress:
+            made = backends.ensure(
+                spec, "venv" if backend == "auto" else backend, progress, fetch_python=fetch_python
+            )
+        console.print(f"{spec.name}: {made.python}", highlight=False, soft_wrap=True)
+    return 0
+
+
+@envs.command("check")
+@click.argument("names", nargs=-1, required=True)
+def envs_check(names: tuple[str, ...]) -> int:
+    """Import TensorFlow in the environments NAMES and compare every package with the lock."""
+    from harness import backends
+
+    status = 0
+    for spec in _chosen_specs(names):
+        wrong = backends.get_backend("venv").check(spec)
+        console.print(f"{spec.name}: {escape(wrong or 'healthy')}", highlight=False, soft_wrap=True)
+        status = int(Exit.ENVIRONMENT) if wrong else status
+    return status
+
+
+@envs.command("remove")
+@click.argument("names", nargs=-1, required=True)
+def envs_remove(names: tuple[str, ...]) -> int:
+    """Delete the environments NAMES; they are created again when needed."""
+    from harness import backends
+
+    for spec in _chosen_specs(names):
+        gone = backends.get_backend("venv").remove(spec)
+        console.print(f"{spec.name}: {'removed' if gone else 'was not there'}", highlight=False)
+    return 0

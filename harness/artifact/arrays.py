@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import tokenize
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,6 +17,8 @@ from harness.artifact.text import plural
 NPY_MAGIC = b"\x93NUMPY"
 NPY_HEADER_BYTES = 1 << 16
 SAFETENSORS_HEADER_BYTES = 64 << 20
+# numpy reads the header as Python source; a broken one fails in the tokenizer or in the evaluation.
+_HEADER_DAMAGE = (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, OverflowError, tokenize.TokenError)
 _SAFETENSORS_BITS = {"BOOL": 8, "F4": 4, "F8": 8, "U8": 8, "I8": 8, "F16": 16, "BF16": 16, "U16": 16, "I16": 16}
 
 
@@ -29,7 +32,7 @@ def npy_tensor(stream: BinaryIO, name: str) -> Tensor | None:
         version = npy_format.read_magic(head)
         reader = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
         shape, _, dtype = reader(head)
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, EOFError, OverflowError):
+    except _HEADER_DAMAGE:
         return None
     name_of_type = str(dtype) if dtype.names else dtype.name
     return Tensor(path=name, shape=shape, dtype=name_of_type, size_bytes=math.prod(shape) * dtype.itemsize)

@@ -18,14 +18,16 @@ from typing import Any
 import h5py
 from h5py import h5a, h5d, h5g, h5l, h5o, h5s, h5t
 
+from harness.artifact.global_heap import HeapError, largest_object
 from harness.artifact.kinds import Tensor
 from harness.artifact.text import shown
-from harness.errors import HarnessError
+from harness.errors import CATALOGUE, HarnessError
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 OBJECTS_LIMIT = 200_000
 DEPTH_LIMIT = 64
 ODDITIES_LIMIT = 20
+STRING_BYTES_LIMIT = 65 << 20  # above the limit of a model_config, which is then told as such
 # What h5py raises for damaged structures, by measurement on files with flipped bytes.
 DAMAGE = (OSError, RuntimeError, ValueError, TypeError, KeyError, OverflowError, MemoryError, SystemError)
 
@@ -64,14 +66,25 @@ def opened(path: Path, size_bytes: int) -> Iterator[h5py.File]:
     """Yield the file opened for reading; damage met on the way becomes an error.
 
     Raises:
-        HarnessError: ``source-truncated``.
+        HarnessError: ``source-truncated``; ``source-unsupported-format`` for a string that is too large.
     """
+    _check_strings(path)
     try:
         # Without locking: a lock fails on read-only and on many network file systems.
         with h5py.File(path, "r", locking=False) as file:
             yield file
     except DAMAGE as error:
         raise HarnessError("source-truncated", _damage_message(path, size_bytes, str(error))) from error
+
+
+def _check_strings(path: Path) -> None:
+    try:
+        largest = largest_object(path)
+    except HeapError as error:
+        raise HarnessError("source-truncated", f'"{path.name}" is a damaged HDF5 file: {error}.') from error
+    if largest > STRING_BYTES_LIMIT:
+        message = f'"{path.name}" holds a string of {largest:,} bytes; the limit is {STRING_BYTES_LIMIT:,}.'
+        raise HarnessError("source-unsupported-format", message, remedy=CATALOGUE["source-truncated"].remedy)
 
 
 def has_attribute(group: h5py.Group, name: str) -> bool:

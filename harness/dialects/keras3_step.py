@@ -24,7 +24,7 @@ def _common(layer: Layer) -> None:
         config.pop("batch_input_shape", None)  # stands in the model's input layer already
     _dtype(layer)
     for key in list(config):
-        value = config[key]
+        value = config[key] = objects.scalar(config[key])
         if value is None:
             continue
         if key.endswith("_initializer"):

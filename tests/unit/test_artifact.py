@@ -338,6 +338,38 @@ def test_damage_anywhere_is_an_error_and_never_an_exception(tmp_path: Path) -> N
         assert caught.value.code in ("source-empty", "source-truncated")
 
 
+def test_a_string_heap_on_which_libhdf5_would_hang_is_an_error(tmp_path: Path) -> None:
+    path = bad_files.heap_loop(tmp_path / "m.h5")
+    at = path.read_bytes().index(b"GCOL")
+    with pytest.raises(HarnessError) as caught:
+        sniff(path)
+    assert (caught.value.code, caught.value.message) == (
+        "source-truncated",
+        f'"m.h5" is a damaged HDF5 file: the global heap at byte {at:,} has a free object of size 0.',
+    )
+
+
+def test_a_string_above_the_limit_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.artifact.hdf5.STRING_BYTES_LIMIT", 1000)
+    with pytest.raises(HarnessError) as caught:
+        sniff(bad_files.keras_h5(tmp_path / "m.h5", "x" * 1001))
+    assert caught.value.message == '"m.h5" holds a string of 1,001 bytes; the limit is 1,000.'
+
+
+def test_a_string_heap_across_two_blocks_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = bad_files.heap_loop(tmp_path / "m.h5")
+    monkeypatch.setattr("harness.artifact.global_heap._BLOCK_BYTES", path.read_bytes().index(b"GCOL") + 2)
+    with pytest.raises(HarnessError, match="free object of size 0"):
+        sniff(path)
+
+
+@pytest.mark.parametrize("cut", [1, 20, 60])
+def test_a_damaged_npy_header_is_told(tmp_path: Path, cut: int) -> None:
+    whole = bad_files.npy(tmp_path / "a.npy").read_bytes()
+    found = sniff(bad_files.written(tmp_path / "b.npy", whole[:10] + whole[10 + cut :]))
+    assert found.looks_like == "a numpy array (.npy) with a damaged header"
+
+
 def test_a_file_that_may_not_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = bad_files.keras_h5(tmp_path / "m.h5")
 

@@ -140,3 +140,9 @@ def is_float_op_error(error: BaseException) -> bool:
     """Whether an exception means that a graph refuses its input (shape or kernel), not that we are wrong."""
     tf = import_tensorflow()
     return isinstance(error, (ValueError, TypeError, tf.errors.OpError))
+
+
+def seed(value: int) -> None:
+    """Seed TensorFlow's own random numbers."""
+    tf = import_tensorflow()
+    (tf.random.set_seed if hasattr(tf.random, "set_seed") else tf.compat.v1.set_random_seed)(value)

@@ -30,7 +30,7 @@ OPERATIONS = {
     "read_keras_h5": "read_keras_h5",
     "build_keras3": "build_keras3",
     "replay": "replay",
-    "naive_load": "naive",
+    "naive_load": "demo",
     "make_demo": "demo",
     "check": "check",
 }

@@ -131,6 +131,7 @@ class _Layers:
             return
         _reset(model)
         values = self.keras.Model(model.inputs, tensors).predict_on_batch(arguments)
+        values = values if isinstance(values, (list, tuple)) else [values]  # a list of one comes back unwrapped
         for record, value in zip(wanted, values):
             value = np.asarray(value)
             stored = value if record["stride"] == 1 else value.reshape(-1)[:: record["stride"]]
