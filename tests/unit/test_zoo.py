@@ -43,6 +43,10 @@ def test_a_malformed_id_is_refused(case_id: str) -> None:
         registry.add(case_id, lambda k: None)
 
 
+def test_what_no_cpu_can_run_has_a_reference() -> None:
+    assert all(case.reference for case in CASES.values() if "cudnn" in case.tags)
+
+
 def test_the_family_is_a_tag() -> None:
     assert all(case_id.split("/")[0] in case.tags for case_id, case in CASES.items())
 

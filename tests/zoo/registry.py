@@ -8,6 +8,8 @@ listed and tested anywhere.
 import re
 from collections import OrderedDict
 
+from zoo import references
+
 ID_PATTERN = re.compile(r"^[a-z0-9_]+/[A-Za-z0-9_.+=-]+$")
 
 # 1: id, tags, applicable, reason, file, sha256, layers, golden, golden_from, golden_reason, reload_failed, nonfinite.
@@ -19,12 +21,14 @@ CASES = OrderedDict()
 class Case(object):
     """One model: ``build(k)`` returns it, or it and ``train(model, rng)`` to be run on the randomised weights.
 
-    ``domains`` has one input domain per model input (see inputs.py).
+    ``domains`` has one input domain per model input (see inputs.py). ``reference(k)`` returns a model that computes
+    the same from the same weights, for cases that no CPU can run (see references.py).
     """
 
-    def __init__(self, case_id, build, tags=(), domains=(), free=7):
+    def __init__(self, case_id, build, tags=(), domains=(), free=7, reference=None):
         self.id = case_id
         self.build = build
+        self.reference = reference
         self.tags = tuple(sorted(set(tags) | {case_id.split("/")[0]}))
         self.domains = tuple(domains)
         self.free = free
@@ -80,13 +84,13 @@ def resolve(k, value):
     return value
 
 
-def add(case_id, build, tags=(), domains=(), free=7):
+def add(case_id, build, tags=(), domains=(), free=7, reference=None):
     """Register a case; ids are unique for good, because other files refer to them."""
     if not ID_PATTERN.match(case_id):
         raise ValueError("malformed case id: {!r}".format(case_id))
     if case_id in CASES:
         raise ValueError("duplicate case id: {!r}".format(case_id))
-    CASES[case_id] = Case(case_id, build, tags, domains, free)
+    CASES[case_id] = Case(case_id, build, tags, domains, free, reference)
 
 
 def case(case_id, tags=(), domains=(), free=7):
@@ -122,7 +126,12 @@ def single(case_id, class_name, shape, args=None, mask=False, domain=None, dtype
         tags += ("channels_first",)
     if args.get("stateful"):
         tags += ("stateful",)
-    add(case_id, build, tags, [domain or ("masked" if mask else "normal")], free)
+    reference = None
+    if "channels_first" in tags and not class_name.startswith("LocallyConnected"):
+        reference = references.channels_last(class_name, shape, args)
+    elif "cudnn" in tags:
+        reference = references.plain_rnn(build)
+    add(case_id, build, tags, [domain or ("masked" if mask else "normal")], free, reference)
 
 
 def variants(prefix, class_name, shape, base, table, **options):

@@ -95,38 +95,50 @@ def _build(flavour, case):
 def _readers(flavour, case, path):
     """Ways to a model that has the meaning of the file, best first: (golden_from, function)."""
 
-    def rebuilt():
-        model, _ = _build(flavour, case)
-        model.load_weights(path)
-        return model
+    def loaded(build):
+        def read():
+            model = build(flavour.k)
+            model.load_weights(path)
+            return model
 
-    return (("reloaded", lambda: flavour.k.models.load_model(path, compile=False)), ("rebuilt", rebuilt))
+        return read
+
+    found = [
+        ("reloaded", lambda: flavour.k.models.load_model(path, compile=False)),
+        ("rebuilt", loaded(lambda k: _build(flavour, case)[0])),
+    ]
+    if case.reference:
+        found.append(("reference", loaded(case.reference)))
+    return found
 
 
 def _record_golden(flavour, case, path, entry):
-    """Golden outputs from the reloaded file; where this version cannot read its own file, from the rebuilt model."""
+    """Golden outputs from the reloaded file.
+
+    Where this version cannot read its own file they come from the rebuilt model with the file's weights; where a
+    CPU cannot run the model, from a reference model of the same version that takes the same weights.
+    """
+    reasons = []
     for source, read in _readers(flavour, case, path):
         flavour.fresh(seed_of(case))
         try:
             model = read()
         except Exception as error:
-            if source == "reloaded":
-                entry["reload_failed"] = True
-            entry["golden_reason"] = "{}: {}".format(source, reason_of(error))
+            entry["reload_failed"] = entry["reload_failed"] or source == "reloaded"
+            reasons.append("{}: {}".format(source, reason_of(error)))
             continue
         try:
             arrays = _predict(case, model)
         except Exception as error:
-            entry["golden_reason"] = reason_of(error)
-            return
+            reasons.append("{}, predict: {}".format(source, reason_of(error)))
+            continue
+        entry["nonfinite"] = sorted(
+            name for name, array in arrays.items() if array.dtype.kind == "f" and not np.isfinite(array).all()
+        )
+        entry.update(golden=case.stem + ".golden.npz", golden_from=source)
+        _write_npz(os.path.join(os.path.dirname(path), entry["golden"]), arrays)
         break
-    else:
-        return
-    entry["nonfinite"] = sorted(
-        name for name, array in arrays.items() if array.dtype.kind == "f" and not np.isfinite(array).all()
-    )
-    entry.update(golden=case.stem + ".golden.npz", golden_from=source)
-    _write_npz(os.path.join(os.path.dirname(path), entry["golden"]), arrays)
+    entry["golden_reason"] = "; ".join(reasons)[:600] or None
 
 
 def write(flavour, case, folder):
