@@ -7,6 +7,7 @@ in real models. The check follows section "Global Heap" of the HDF5 file format 
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import BinaryIO
 COLLECTION = b"GCOL\x01"
 HEADER_BYTES = 16
 OBJECTS_LIMIT = 200_000
-_BLOCK_BYTES = 4 << 20
+_BLOCK_BYTES = 1 << 18
 
 
 class HeapError(Exception):
@@ -61,14 +62,11 @@ def _objects(stream: BinaryIO, start: int) -> Iterator[int]:
     header = stream.read(HEADER_BYTES)
     if len(header) < HEADER_BYTES:
         return
-    end = start + int(struct.unpack_from("<Q", header, 8)[0])
+    end = min(start + int(struct.unpack_from("<Q", header, 8)[0]), stream.seek(0, os.SEEK_END))
     position = start + HEADER_BYTES
     while position + HEADER_BYTES <= end:
         stream.seek(position)
-        raw = stream.read(HEADER_BYTES)
-        if len(raw) < HEADER_BYTES:
-            return  # the collection reaches beyond the file: libhdf5 reports that itself
-        index, _, _, size = struct.unpack("<HHIQ", raw)
+        index, _, _, size = struct.unpack("<HHIQ", stream.read(HEADER_BYTES))
         extent = HEADER_BYTES + (size + 7) // 8 * 8 if index else size
         if extent == 0:
             raise HeapError(f"the global heap at byte {start:,} has a free object of size 0")

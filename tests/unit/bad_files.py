@@ -122,6 +122,15 @@ def heap_loop(path: Path) -> Path:
     return written(path, bytes(content))
 
 
+def string_claims_gigabytes(path: Path) -> Path:
+    """A whole model whose attribute `backend` claims a string of 3.8 GB; its heap holds 10 bytes."""
+    content = bytearray(keras_h5(path).read_bytes())
+    start = content.index(b"backend\x00")
+    length = content.index((10).to_bytes(4, "little"), start + 32)  # the reference: length, heap, index
+    content[length + 3] = 0xE2
+    return written(path, bytes(content))
+
+
 def written(path: Path, content: bytes) -> Path:
     path.write_bytes(content)
     return path

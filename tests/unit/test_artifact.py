@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import resource
+import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -212,7 +214,7 @@ def test_a_giant_declared_shape_costs_no_memory(tmp_path: Path) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert found.parameters == 2**93 + 8
-    assert peak < 4 << 20
+    assert peak < 8 << 20
     assert found.oddities == (
         '"model_weights/giant" declares the shape (2147483648, 2147483648, 2147483648) with '
         "79,228,162,514,264,337,593,543,950,336 bytes; the file holds 0 bytes of it.",
@@ -347,6 +349,21 @@ def test_a_string_heap_on_which_libhdf5_would_hang_is_an_error(tmp_path: Path) -
         "source-truncated",
         f'"m.h5" is a damaged HDF5 file: the global heap at byte {at:,} has a free object of size 0.',
     )
+
+
+def test_a_string_that_claims_gigabytes_is_an_error_without_allocating_them(tmp_path: Path) -> None:
+    path = bad_files.string_claims_gigabytes(tmp_path / "m.h5")
+    started = time.perf_counter()
+    with pytest.raises(HarnessError) as caught:
+        sniff(path)
+    assert caught.value.code == "source-truncated"
+    assert time.perf_counter() - started < 1  # 15 s where it is allocated
+
+
+def test_the_memory_limit_is_lifted_again(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    sniff(bad_files.keras_h5(tmp_path / "m.h5"))
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
 
 
 def test_a_string_above_the_limit_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
