@@ -17,8 +17,9 @@ import os
 import sys
 import time
 import traceback
-from typing import Any, Dict
+from typing import Any, Dict, List
 
+from .arrays import DigestError
 from .errors import Refusal
 from .files import FormatError, read_json, write_json
 
@@ -65,34 +66,50 @@ class Context(object):
 
 def run_job(folder: str) -> int:
     """Run the operations of one job folder and write its response; returns the exit status."""
-    os.chdir(folder)
     try:
-        request = read_json("request.json")
-        if request.get("protocol") != PROTOCOL:
-            raise FormatError("protocol %r; this worker speaks %d" % (request.get("protocol"), PROTOCOL))
+        os.chdir(folder)
+        ops = _operations(read_json("request.json"))
     except (FormatError, EnvironmentError) as error:
         sys.stderr.write("request unreadable: %s\n" % error)
         return EXIT_UNREADABLE
     context = Context()
     try:
-        results = [_run_op(op, context) for op in request["ops"]]
+        results = [_run_op(op, context) for op in ops]
         response = {"protocol": PROTOCOL, "ok": True, "results": results}  # type: Dict[str, Any]
     except Refusal as refusal:
         response = {"protocol": PROTOCOL, "ok": False, "error": dict(refusal.as_json(), traceback=None)}
     except FormatError as error:
-        response = _failure("bundle-corrupt" if "sha256" in str(error) else "bundle-invalid", str(error))
-    except EnvironmentError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        response = _failure("no-space" if full else "worker-bug", str(error))
+        response = _failure("bundle-corrupt" if isinstance(error, DigestError) else "bundle-invalid", str(error))
     except Exception as error:  # the host has to see every failure as data
-        response = _failure("worker-bug", "%s: %s" % (type(error).__name__, error))
+        response = _failure("no-space" if _is_full(error) else "worker-bug", "%s: %s" % (type(error).__name__, error))
     response["timings_s"] = context.finish()
     write_json("response.json", response)
     return EXIT_OK if response["ok"] else EXIT_ERROR
 
 
+def _operations(request: Any) -> List[Dict[str, Any]]:
+    """The operations of a request. Raises FormatError for another protocol, or another form."""
+    if not isinstance(request, dict):
+        raise FormatError("request.json is no object")
+    if request.get("protocol") != PROTOCOL:
+        raise FormatError("protocol %r; this worker speaks %d" % (request.get("protocol"), PROTOCOL))
+    ops = request.get("ops")
+    if not isinstance(ops, list) or not all(isinstance(op, dict) for op in ops):
+        raise FormatError("ops is no list of objects")
+    return ops
+
+
+def _is_full(error: BaseException) -> bool:
+    """Whether a disk, a quota or the allowed file size is exhausted. HDF5 and TensorFlow tell it in words only."""
+    if isinstance(error, EnvironmentError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return True
+    return any(os.strerror(number) in str(error) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+
+
 def _failure(code: str, message: str) -> Dict[str, Any]:
-    error = {"code": code, "message": message, "details": [], "remedy": None, "traceback": traceback.format_exc()}
+    # A traceback is for bugs; a damaged file or a full disk is nobody's bug.
+    trace = traceback.format_exc() if code == "worker-bug" else None
+    error = {"code": code, "message": message, "details": [], "remedy": None, "traceback": trace}
     return {"protocol": PROTOCOL, "ok": False, "error": error}
 
 
