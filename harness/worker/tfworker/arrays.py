@@ -102,11 +102,14 @@ class ArrayWriter:
         return self
 
     def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
-        self._zip.close()
-        if kind is None:
-            os.replace(self._partial, self.path)
-        else:
-            os.unlink(self._partial)
+        try:
+            self._zip.close()
+            if kind is None:
+                os.replace(self._partial, self.path)
+        finally:
+            # Gone even when closing failed, because the disk was full: the response still has to be written.
+            if os.path.exists(self._partial):
+                os.unlink(self._partial)
 
     def add(self, name: str, array: Any) -> Dict[str, Any]:
         """Append ``array`` (any shape; numeric, bool, bytes or text) and return its index entry.
@@ -166,6 +169,7 @@ class ArrayReader:
         if name not in self.entries:
             raise FormatError("the index has no array named %r" % name)
         entry = self.entries[name]
+        _check_entry(entry)
         if entry["dtype"] == "string":
             return self._strings(entry, verify)
         array = self._map(entry, entry["member"], entry["stored_dtype"], tuple(entry["shape"]))
@@ -215,6 +219,8 @@ class ArrayReader:
         if file not in self._members:
             if file != os.path.basename(file) or not file.endswith(".npz"):
                 raise FormatError("%r is no file name for arrays" % file)
+            if not os.path.isfile(os.path.join(self.folder, file)):
+                raise FormatError("there is no file %s" % file)
             self._members[file] = member_ranges(os.path.join(self.folder, file))
         return self._members[file]
 
@@ -281,6 +287,20 @@ def _read_npy_header(path: str, start: int, size: int, name: str) -> Tuple[Any, 
     except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError) as error:
         raise FormatError("array %r has a damaged npy header: %s" % (name, error))
     return dtype, shape, 10 + length
+
+
+def _check_entry(entry: Dict[str, Any]) -> None:
+    """Refuse an index entry that contradicts itself, before a file is opened."""
+    name, logical, shape = entry["name"], entry["dtype"], entry["shape"]
+    if not all(type(i) is int and i >= 0 for i in shape):
+        raise FormatError("array %r: %r is no shape" % (name, shape))
+    if logical == "string":
+        keys = {"bytes": int, "offsets_member": str, "offsets_sha256": str}
+        if not all(isinstance(entry.get(key), kind) for key, kind in keys.items()) or entry["bytes"] < 0:
+            raise FormatError("array %r: strings need %s" % (name, ", ".join(sorted(keys))))
+    stored = "uint8" if logical == "string" else STORED_AS.get(logical, logical)
+    if stored not in PLAIN or entry["stored_dtype"] != stored:
+        raise FormatError("array %r: dtype %s cannot be stored as %s" % (name, logical, entry["stored_dtype"]))
 
 
 def _check_digest(name: str, array: Any, expected: Optional[str]) -> None:
