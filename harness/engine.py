@@ -227,6 +227,8 @@ def _export(stages: Stages, plan: Plan, worker: Worker) -> Bundle:
 def _open(stages: Stages, folder: Path) -> Bundle:
     """A bundle, entered into the report."""
     bundle = Bundle.open(folder)
+    if folder.parent != stages.space.path:
+        bundle.check_arrays()  # it may have travelled; one that was just made is checked by whoever reads it
     manifest = bundle.manifest
     stages.report["source"] = dict(manifest["source"])
     stages.report["from"] = report.environment(manifest["producer"]["environment"], manifest["producer"])

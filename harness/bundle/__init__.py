@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
 from harness.worker.tfworker.arrays import ArrayReader, DigestError
-from harness.worker.tfworker.files import FormatError, read_json
+from harness.worker.tfworker.files import FormatError, read_json, sha256_file
 
 #: Dated log of schema versions; a reader refuses what it does not know.
 #: 1  2026-11-21  first version
@@ -18,6 +18,28 @@ SCHEMA_VERSION = 1
 FEATURES: frozenset[str] = frozenset()
 _MEMBERS = {"manifest.json", "weights.npz", "probes.npz", "optimizer.npz", "SHA256SUMS", "graphs", "assets"}
 _REQUIRED = {"schema_version", "min_reader", "required_features", "producer", "source", "model", "arrays", "probes"}
+_ARRAY = {"name": str, "file": str, "member": str, "shape": [int], "dtype": str, "stored_dtype": str, "sha256": str}
+_SPEC = {"name": str, "shape": list, "dtype": str}
+#: what every reader relies on: a type, a list of one form, or an object with at least these keys
+_FORM: dict[str, Any] = {
+    "required_features": [str],
+    "producer": {"environment": str},
+    "source": {"kind": str, "file": str, "sha256": str},
+    "model": {
+        "dialect": str,
+        "graph": {"layers": [{"class_name": str, "calls": list}], "inputs": list, "outputs": list},
+        "inputs": [_SPEC],
+        "outputs": [_SPEC],
+        "training": {"optimizer_weights": bool},
+    },
+    "arrays": [_ARRAY],
+    "probes": {
+        "seed": int,
+        "sets": [{"name": str, "holds": str, "inputs": [str], "outputs": [str]}],
+        "dropped": [str],
+        "layers": {"set": str, "records": list, "nested_inputs": list},
+    },
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +55,15 @@ class Bundle:
 
         Raises:
             HarnessError: bundle-invalid (a member or key is missing, extra or of the wrong form; links),
-                bundle-unsupported (a schema or feature that this reader does not know).
+                bundle-unsupported (a schema or feature that this reader does not know),
+                bundle-corrupt (the manifest differs from its line in SHA256SUMS).
         """
         _check_members(folder)
+        _check_sum(folder, "manifest.json")
         try:
             manifest = read_json(str(folder / "manifest.json"))
         except FormatError as error:
-            raise HarnessError("bundle-invalid", f"{folder}: {error}") from error
+            raise HarnessError("bundle-invalid", f"{folder}: {error}.") from error
         _check_manifest(folder, manifest)
         return cls(folder=folder, manifest=manifest)
 
@@ -54,16 +78,21 @@ class Bundle:
         Raises:
             HarnessError: bundle-corrupt with all damaged arrays, bundle-invalid.
         """
-        reader, damaged = self.arrays, []
-        for name in reader.entries:
-            try:
-                reader.get(name)
-            except DigestError as error:
-                damaged.append(str(error))
-            except FormatError as error:
-                raise HarnessError("bundle-invalid", f"{self.folder}: {error}") from error
+        damaged = []
+        try:
+            reader = self.arrays
+            for name in reader.entries:
+                try:
+                    reader.get(name)
+                except DigestError as error:
+                    damaged.append(str(error))
+        except FormatError as error:
+            raise HarnessError("bundle-invalid", f"{self.folder}: {error}.") from error
         if damaged:
-            raise HarnessError("bundle-corrupt", f"{self.folder}: {len(damaged)} arrays are damaged", details=damaged)
+            count = f"{len(damaged)} of {len(reader.entries)} arrays"
+            raise HarnessError(
+                "bundle-corrupt", f"{self.folder}: {count} differ from their checksums.", details=damaged
+            )
         return len(reader.entries)
 
 
@@ -78,6 +107,19 @@ def _check_members(folder: Path) -> None:
         raise HarnessError("bundle-invalid", f"{folder} holds members that no bundle has.", details=details)
 
 
+def _check_sum(folder: Path, name: str) -> None:
+    """The manifest guards the arrays; the manifest itself is guarded by SHA256SUMS, where that was kept."""
+    sums = folder / "SHA256SUMS"
+    if not sums.is_file():
+        return
+    listed = dict(
+        reversed(line.split("  ", 1)) for line in sums.read_text("utf-8", "replace").splitlines() if "  " in line
+    )
+    found = sha256_file(str(folder / name))
+    if listed.get(name, found) != found:
+        raise HarnessError("bundle-corrupt", f"{folder / name}: sha256 expected {listed[name]}, found {found}.")
+
+
 def _check_manifest(folder: Path, manifest: Any) -> None:
     if not isinstance(manifest, dict) or not set(manifest) >= _REQUIRED:
         missing = sorted(_REQUIRED - set(manifest)) if isinstance(manifest, dict) else ["everything"]
@@ -87,13 +129,28 @@ def _check_manifest(folder: Path, manifest: Any) -> None:
             "bundle-unsupported",
             f"{folder} needs a reader of schema {manifest['min_reader']}; this one reads up to {SCHEMA_VERSION}.",
         )
-    unknown = sorted(set(map(str, manifest["required_features"])) - FEATURES)
+    wrong = list(_wrong(manifest, _FORM, "manifest"))
+    if wrong:
+        raise HarnessError("bundle-invalid", f"{folder}: the manifest is not of the documented form.", details=wrong)
+    unknown = sorted(set(manifest["required_features"]) - FEATURES)
     if unknown:
         raise HarnessError("bundle-unsupported", f"{folder} needs features unknown here: {', '.join(unknown)}.")
-    if not isinstance(manifest["arrays"], list) or not all(_is_entry(entry) for entry in manifest["arrays"]):
-        raise HarnessError("bundle-invalid", f"{folder}: the array index is not of the documented form.")
 
 
-def _is_entry(entry: Any) -> bool:
-    keys = {"name": str, "file": str, "member": str, "shape": list, "dtype": str, "stored_dtype": str, "sha256": str}
-    return isinstance(entry, dict) and all(isinstance(entry.get(key), kind) for key, kind in keys.items())
+def _wrong(value: Any, form: Any, where: str) -> Iterator[str]:
+    """One line for each place at which ``value`` is not of ``form``."""
+    kind = form if isinstance(form, type) else type(form)
+    if type(value) is not kind:
+        yield f"{where} is no {_NAMES[kind]}"
+    elif isinstance(form, list):
+        for index, item in enumerate(value):
+            yield from _wrong(item, form[0], f"{where}[{index}]")
+    elif isinstance(form, dict):
+        for key, inner in form.items():
+            if key in value:
+                yield from _wrong(value[key], inner, f"{where}.{key}")
+            else:
+                yield f"{where} lacks {key}"
+
+
+_NAMES = {dict: "object", list: "list", str: "text", int: "whole number", bool: "boolean"}
