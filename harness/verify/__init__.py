@@ -52,8 +52,10 @@ class Evidence:
         bad = [result for result in self.layers if not result.comparison.ok]
         if not bad:
             return None
-        inner = [r for r in bad if r.layer.startswith(bad[0].layer + "/")]
-        return inner[0] if inner else bad[0]
+        first = bad[0]
+        while inner := [r for r in bad if r.layer.startswith(first.layer + "/")]:
+            first = inner[0]
+        return first
 
 
 def judge(bundle: Bundle, replayed: ArrayReader, shape_of: Mapping[str, Any], *, form: str) -> Evidence:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
-_INTEGER_OF = {2: np.int16, 4: np.int32, 8: np.int64}
+_INTEGER_OF: dict[int, Any] = {2: np.int16, 4: np.int32, 8: np.int64}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +68,11 @@ def compare(name: str, expected: Array, found: Array, tolerance: float, *, scale
         return _exact(common, expected, found)
     left, right = _wide(expected), _wide(found)
     finite = np.isfinite(left)
-    if not np.array_equal(finite, np.isfinite(right)) or not np.array_equal(left[~finite], right[~finite], equal_nan=True):
-        reason = f"finite in {int(np.isfinite(right).sum())} places instead of {int(finite.sum())}"
-        return Comparison(**common, max_abs=-1.0, max_rel=-1.0, max_ulp=None, ok=False, reason=reason)
+    if not np.array_equal(finite, np.isfinite(right)) or not np.array_equal(
+        left[~finite], right[~finite], equal_nan=True
+    ):
+        places = f"finite in {int(np.isfinite(right).sum())} places instead of {int(finite.sum())}"
+        return Comparison(**common, max_abs=-1.0, max_rel=-1.0, max_ulp=None, ok=False, reason=places)
     difference = np.where(finite, np.abs(np.where(finite, right - left, 0.0)), 0.0)
     max_abs = float(difference.max(initial=0.0))
     size = max(float(np.abs(left[finite]).max(initial=0.0)), scale)
@@ -106,7 +108,13 @@ def _exact(common: dict[str, Any], expected: Array, found: Array) -> Comparison:
     reason = f"{count} of {expected.size} values differ" if count else None
     worst = _worst(different.astype(np.float64), expected, found) if count else ()
     return Comparison(
-        **common, max_abs=float(count > 0), max_rel=float(count > 0), max_ulp=None, ok=not count, reason=reason, worst=worst
+        **common,
+        max_abs=float(count > 0),
+        max_rel=float(count > 0),
+        max_ulp=None,
+        ok=not count,
+        reason=reason,
+        worst=worst,
     )
 
 
@@ -142,7 +150,7 @@ def _ulp(expected: Array, found: Array) -> int | None:
     def ordered(array: Array) -> Array:
         bits = np.ascontiguousarray(array).view(kind)
         lowest = np.iinfo(kind).min
-        return np.where(bits < 0, lowest - bits, bits).astype(np.float64)
+        return np.asarray(np.where(bits < 0, lowest - bits, bits), dtype=np.float64)
 
     finite = np.isfinite(expected) & np.isfinite(found)
     return int(np.abs(ordered(expected) - ordered(found))[finite].max(initial=0.0))
