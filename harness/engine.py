@@ -24,9 +24,9 @@ from harness.errors import HarnessError
 from harness.job import Job, Worker
 from harness.plan import Options, Plan
 from harness.verify import Evidence
-from harness.worker.tfworker.arrays import ArrayReader
-from harness.worker.tfworker.files import read_json, write_json
-from harness.workspace import Workspace
+from harness.worker.tfworker.arrays import ArrayReader, DigestError
+from harness.worker.tfworker.files import FormatError, read_json, write_json
+from harness.workspace import FULL, Workspace
 
 #: flavour of the target workers
 KERAS3 = "keras3"
@@ -79,13 +79,6 @@ class Stages:
         return done
 
 
-@contextmanager
-def _stages(out: Path, options: Options, progress: Progress, command: list[str], backend: str) -> Iterator[Stages]:
-    with Workspace(out) as space, ExitStack() as stack:
-        made = report.new(command)
-        yield Stages(space=space, options=options, progress=progress, stack=stack, report=made, backend=backend)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """How a run ended."""
@@ -116,7 +109,7 @@ def migrate(plan: Plan, progress: Progress, command: list[str], *, fetch_python:
         builder.stop()
         _prove(stages, bundle, model, fresh, plan.target_env)
 
-    return _run(plan.out, plan.options, progress, command, plan.backend, fetch_python, body)
+    return _run(plan.out, plan.options, progress, command, plan.backend, body, [plan.source], fetch_python)
 
 
 def export(plan: Plan, progress: Progress, command: list[str], *, fetch_python: bool = False) -> Outcome:
@@ -128,7 +121,7 @@ def export(plan: Plan, progress: Progress, command: list[str], *, fetch_python: 
         stages.report["status"] = "verified"
         stages.report["not_checked"] = ["nothing was built yet: import the bundle to get a verdict"]
 
-    return _run(plan.out, plan.options, progress, command, plan.backend, fetch_python, body)
+    return _run(plan.out, plan.options, progress, command, plan.backend, body, [plan.source], fetch_python)
 
 
 def import_bundle(
@@ -144,7 +137,7 @@ def import_bundle(
         builder.stop()
         _prove(stages, bundle, model, fresh, target)
 
-    return _run(out, options, progress, command, backend, False, body)
+    return _run(out, options, progress, command, backend, body, [folder])
 
 
 def verify_model(
@@ -162,22 +155,26 @@ def verify_model(
         stages.report["not_checked"].append("weights: only what the model computes was compared")
         _prove(stages, bundle, {form: model.resolve()}, fresh, target)
 
-    return _run(out, options, progress, command, backend, False, body)
+    return _run(out, options, progress, command, backend, body, [model, folder])
 
 
 def _run(
-    out: Path, options: Options, progress: Progress, command: list[str], backend: str, fetch_python: bool,
-    body: Callable[[Stages], None],
+    out: Path, options: Options, progress: Progress, command: list[str], backend: str, body: Callable[[Stages], None],
+    inputs: list[Path], fetch_python: bool = False,
 ) -> Outcome:  # fmt: skip
-    with _stages(out, options, progress, command, backend) as stages:
-        stages.fetch_python = fetch_python
+    given = inputs + ([options.samples] if options.samples else [])
+    with Workspace(out, given) as space, ExitStack() as stack:
+        stages = Stages(
+            space=space, options=options, progress=progress, stack=stack, report=report.new(command), backend=backend,
+            fetch_python=fetch_python,
+        )  # fmt: skip
         try:
             with stages.timed("total"):
                 body(stages)
         except HarnessError as error:
             report.set_error(stages.report, error)
-        except OSError as error:
-            report.set_error(stages.report, _os_error(error))
+        except (OSError, FormatError) as error:
+            report.set_error(stages.report, _foreseen(error))
         finally:
             stages.stack.close()
         keep = options.keep_jobs or stages.report["status"] in ("failed", "diverged")
@@ -186,17 +183,20 @@ def _run(
 
 
 def _point_at_final(stages: Stages) -> None:
-    """Error details name job folders; they must hold where the folder ends up, not where it was made."""
+    """What the error names must hold where the folder ends up, not where it was made."""
     error = stages.report["error"]
     if error:
-        made, final = str(stages.space.path), str(stages.space.out)
+        made, final = str(stages.space.path), str(stages.space.final(stages.report["status"]))
+        for key in ("message", "remedy"):
+            error[key] = error[key].replace(made, final)
         error["details"] = [line.replace(made, final) for line in error["details"]]
 
 
-def _os_error(error: OSError) -> HarnessError:
-    import errno
-
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+def _foreseen(error: OSError | FormatError) -> HarnessError:
+    """The typed form of what may go wrong with files on the host's side."""
+    if isinstance(error, FormatError):
+        return HarnessError("bundle-corrupt" if isinstance(error, DigestError) else "bundle-invalid", f"{error}.")
+    if error.errno in FULL:
         return HarnessError("no-space", f"The disk filled up while writing {error.filename or 'the output'}.")
     return HarnessError("internal", f"{type(error).__name__}: {error}")
 
@@ -292,23 +292,26 @@ def _prove(stages: Stages, bundle: Bundle, model: Mapping[str, Path], worker: Wo
     weights = made["weights"]
     equal = weights is None or (weights["equal"] == weights["total"] and not weights["unequal"])
     made["status"] = "verified" if equal and all(item.ok for item in evidence) else "diverged"
-    for path in model.values():
+    for form, path in model.items():
         if stages.space.path in path.parents:
             mark = "" if made["status"] == "verified" else ".diverged"
             final = stages.space.path / f"{path.stem}{mark}{path.suffix}"
             os.rename(path, final)
-            made["artifacts"].append(report.file_artifact(final, stages.space.path, _form(model, path)))
+            _link(stages.space.jobs / f"replay-{form}" / "in" / _inner(form), final)  # the job can be run again
+            made["artifacts"].append(report.file_artifact(final, stages.space.path, form))
 
 
-def _form(model: Mapping[str, Path], path: Path) -> str:
-    return next(form for form, candidate in model.items() if candidate == path)
+def _inner(form: str) -> str:
+    return "model.keras" if form == "keras" else "saved_model"
 
 
-def _replay(
-    stages: Stages, bundle: Bundle, form: str, path: Path, worker: Worker, target: EnvSpec
-) -> Evidence:
-    name = f"replay-{form}"
-    inner = "model.keras" if form == "keras" else "saved_model"
+def _link(link: Path, path: Path) -> None:
+    link.unlink()
+    link.symlink_to(os.path.relpath(path, link.parent))
+
+
+def _replay(stages: Stages, bundle: Bundle, form: str, path: Path, worker: Worker, target: EnvSpec) -> Evidence:
+    name, inner = f"replay-{form}", _inner(form)
     op = {
         "op": "replay",
         "model": f"in/{inner}",

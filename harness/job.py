@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -51,8 +52,12 @@ class Job:
         return cls(folder=folder, name=name)
 
     def give(self, path: Path, name: str) -> str:
-        """Make a file or folder of the host readable as ``in/name``; returns that relative path."""
-        (self.folder / "in" / name).symlink_to(path.resolve())
+        """Make a file or folder of the host readable as ``in/name``; returns that relative path.
+
+        What lies in the same run's folder is linked relatively: the folder still moves to its final place.
+        """
+        real, link, run = path.resolve(), self.folder / "in" / name, self.folder.parent.parent.resolve()
+        link.symlink_to(os.path.relpath(real, link.parent.resolve()) if run in real.parents else real)
         return f"in/{name}"
 
     def write(self) -> None:
@@ -138,7 +143,7 @@ class Worker:
                 self.stop()
                 raise HarnessError(
                     "worker-timeout",
-                    f"The job {job.name} in {self.environment.spec.name} took longer than {timeout_s:.0f} s; "
+                    f"The job {job.name} in {self.environment.spec.name} took longer than {timeout_s:g} s; "
                     f"its last step was: {events.last or 'starting'}.",
                     details=_where(job, self),
                 )
@@ -186,11 +191,13 @@ def _crash(job: Job, worker: Worker, last: str) -> HarnessError:
     if status < 0:
         how = f"was killed by signal {-status} ({signal.Signals(-status).name})"
     hint = " The system may have run out of memory." if status == -signal.SIGKILL else ""
+    replay = shlex.join(worker.environment.command([str(job.folder)]))
     return HarnessError(
         "worker-crashed",
         f"The worker for the job {job.name} in {worker.environment.spec.name} {how}; "
         f"its last step was: {last or 'starting'}.{hint}",
         details=_where(job, worker),
+        remedy=f"The job folder was kept; run that job alone with: {replay}",
     )
 
 
@@ -200,7 +207,9 @@ def _read(job: Job) -> JobResult:
         response = read_json(str(job.folder / "response.json"))
     except (FormatError, OSError) as error:
         raise HarnessError(
-            "worker-protocol", f"The job {job.name} left no readable response: {error}", details=_tail(job.folder / "worker.log")
+            "worker-protocol",
+            f"The job {job.name} left no readable response: {error}",
+            details=_tail(job.folder / "worker.log"),
         ) from error
     if not response["ok"]:
         raise declared(response["error"], job)

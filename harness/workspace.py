@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +17,26 @@ from harness.job import remove
 
 REPORT = "report.json"
 _MARK = "report_schema"
+#: what the system says when a disk, a quota or the allowed file size is exhausted
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Workspace:
-    """A folder in the making next to ``out``; use as a context manager.
+    """A folder in the making next to ``out``; use as a context manager. ``inputs`` are never inside what is replaced.
 
     Leaving without :meth:`publish` deletes it: the previous content of ``out`` is never touched by a run that
     did not get to its end.
     """
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, inputs: Iterable[Path] = ()) -> None:
         self.out = Path(os.path.abspath(out))
+        self.inputs = tuple(inputs)
         self.path = self.out.with_name(f".{self.out.name}.partial-{os.getpid()}-{uuid.uuid4().hex[:8]}")
         self.jobs = self.path / "jobs"
 
     def __enter__(self) -> Workspace:
         _check_target(self.out)
+        _check_inputs(self.out, self.inputs)
         try:
             self.out.parent.mkdir(parents=True, exist_ok=True)
             _sweep(self.out)
@@ -43,19 +48,28 @@ class Workspace:
     def __exit__(self, *_: object) -> None:
         remove(self.path)
 
+    def final(self, status: str) -> Path:
+        """Where a result of this status goes: one that is not verified never replaces one that is."""
+        if status != "verified" and _status(self.out) == "verified":
+            return self.out.with_name(f"{self.out.name}.{status}")
+        return self.out
+
     def publish(self, report: dict[str, Any], *, keep_jobs: bool) -> Path:
         """Write the report and move the folder to its final place, which is returned.
 
-        A result that is not verified never replaces one that is: it goes to ``OUT.<status>`` instead.
+        Raises:
+            HarnessError: output-occupied, no-space, output-unwritable; nothing is left then.
         """
         if not keep_jobs:
             remove(self.jobs)
-        final = self.out
-        if report["status"] != "verified" and _status(self.out) == "verified":
-            final = self.out.with_name(f"{self.out.name}.{report['status']}")
-            _check_target(final)
-        (self.path / REPORT).write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        _replace(self.path, final)
+        final = self.final(report["status"])
+        _check_target(final)
+        _check_inputs(final, self.inputs)
+        try:
+            (self.path / REPORT).write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+            _replace(self.path, final)
+        except OSError as error:
+            raise _unwritable(final, error) from error
         return final
 
 
@@ -66,6 +80,14 @@ def _check_target(out: Path) -> None:
         return
     what = "a file" if not out.is_dir() else "a folder with other content"
     raise HarnessError("output-occupied", f"{out} is {what}, not an earlier result of the harness.")
+
+
+def _check_inputs(out: Path, inputs: Iterable[Path]) -> None:
+    """Refuse to replace a folder that holds what is read: it would be gone afterwards."""
+    whole = out.resolve()
+    for path in inputs:
+        if whole == path.resolve() or whole in path.resolve().parents:
+            raise HarnessError("output-occupied", f"{out} holds the input {path}, and would be replaced.")
 
 
 def _status(out: Path) -> str | None:
@@ -110,6 +132,6 @@ def _replace(new: Path, final: Path) -> None:
 
 
 def _unwritable(out: Path, error: OSError) -> HarnessError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in FULL:
         return HarnessError("no-space", f"There is no space left to create {out}.")
     return HarnessError("output-unwritable", f"{out} cannot be created: {error.strerror}.")

@@ -112,12 +112,11 @@ def _check_sum(folder: Path, name: str) -> None:
     sums = folder / "SHA256SUMS"
     if not sums.is_file():
         return
-    listed = dict(
-        reversed(line.split("  ", 1)) for line in sums.read_text("utf-8", "replace").splitlines() if "  " in line
-    )
     found = sha256_file(str(folder / name))
-    if listed.get(name, found) != found:
-        raise HarnessError("bundle-corrupt", f"{folder / name}: sha256 expected {listed[name]}, found {found}.")
+    for line in sums.read_text("utf-8", "replace").splitlines():
+        expected, _, listed = line.partition("  ")
+        if listed == name and expected != found:
+            raise HarnessError("bundle-corrupt", f"{folder / name}: sha256 expected {expected}, found {found}.")
 
 
 def _check_manifest(folder: Path, manifest: Any) -> None:
@@ -140,7 +139,8 @@ def _check_manifest(folder: Path, manifest: Any) -> None:
 def _wrong(value: Any, form: Any, where: str) -> Iterator[str]:
     """One line for each place at which ``value`` is not of ``form``."""
     kind = form if isinstance(form, type) else type(form)
-    if type(value) is not kind:
+    fits = type(value) is kind
+    if not fits:
         yield f"{where} is no {_NAMES[kind]}"
     elif isinstance(form, list):
         for index, item in enumerate(value):
