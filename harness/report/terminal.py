@@ -22,12 +22,16 @@ def show(report: Mapping[str, Any], folder: Path, console: Console) -> None:
     if report["outputs"]:
         console.print(_outputs(report["outputs"]))
         _proof(report, console)
+    for line in report["not_checked"]:
+        console.print(f"Not checked: {escape(line)}", highlight=False, soft_wrap=True)
     if report["ledger"]:
         _ledger(report["ledger"], console)
     status = report["status"]
     console.print(f"[{_STYLE[status]}]{status.upper()}[/]  {_sides(report)}", highlight=False)
     for artifact in report["artifacts"]:
-        console.print(f"  {escape(str(folder / artifact['path']))}  ({artifact['format']})", highlight=False, soft_wrap=True)
+        console.print(
+            f"  {escape(str(folder / artifact['path']))}  ({artifact['format']})", highlight=False, soft_wrap=True
+        )
     console.print(f"  {escape(str(folder / 'report.json'))}", highlight=False, soft_wrap=True)
 
 
@@ -72,8 +76,6 @@ def _proof(report: Mapping[str, Any], console: Console) -> None:
         first = layers["first_divergent"]
         if first:
             _divergent(first, console)
-    for line in report["not_checked"]:
-        console.print(f"Not checked: {escape(line)}", highlight=False, soft_wrap=True)
 
 
 def _divergent(first: Mapping[str, Any], console: Console) -> None:
@@ -83,7 +85,9 @@ def _divergent(first: Mapping[str, Any], console: Console) -> None:
         soft_wrap=True,
     )
     for worst in first["worst"]:
-        console.print(f"  at {list(worst['index'])}: expected {worst['expected']}, found {worst['found']}", highlight=False)
+        console.print(
+            f"  at {list(worst['index'])}: expected {worst['expected']}, found {worst['found']}", highlight=False
+        )
 
 
 def _ledger(rows: list[Mapping[str, Any]], console: Console) -> None:
