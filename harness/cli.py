@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -50,7 +49,7 @@ def _guarded(arguments: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         Console(stderr=True).print("Interrupted. Nothing half-written was left.")
         return int(Exit.INTERRUPTED)
-    except Exception:
+    except Exception:  # noqa: BLE001 - the last resort: a bug ends with its documented status too
         Console(stderr=True).print("An internal error; please report it:", style="bold red")
         traceback.print_exc()
         return int(Exit.INTERNAL)
@@ -93,7 +92,13 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
         [
             click.option("--out", type=_PATH, help="Folder for the results. [default: NAME-migrated here]"),
             click.option("--backend", type=click.Choice(["auto", "venv"]), default="auto", show_default=True),
-            click.option("--timeout", type=float, default=1800.0, show_default=True, help="Seconds for a single job."),
+            click.option(
+                "--timeout",
+                type=click.FloatRange(min=0, min_open=True),
+                default=1800.0,
+                show_default=True,
+                help="Seconds for a single job.",
+            ),
             click.option("--keep-jobs", is_flag=True, help="Keep the job folders of a successful run too."),
             click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, nothing else."),
         ]
@@ -331,8 +336,6 @@ def envs() -> None:
     """
 
 
-
-
 @envs.command("list")
 @click.option("--json", "as_json", is_flag=True)
 def envs_list(as_json: bool) -> int:
@@ -341,19 +344,18 @@ def envs_list(as_json: bool) -> int:
 
     specs = envspec.load_specs()
     backend = backends.get_backend("venv")
-    rows = []
-    for spec in specs.values():
-        rows.append(
-            {
-                "name": spec.name,
-                "tensorflow": spec.tensorflow,
-                "python": spec.python,
-                "keras": spec.keras_flavour,
-                "roles": list(spec.roles),
-                "created": backend.find(spec) is not None,
-                "chosen_for": list(spec.reads.chosen_for),
-            }
-        )
+    rows = [
+        {
+            "name": spec.name,
+            "tensorflow": spec.tensorflow,
+            "python": spec.python,
+            "keras": spec.keras_flavour,
+            "roles": list(spec.roles),
+            "created": backend.find(spec) is not None,
+            "chosen_for": list(spec.reads.chosen_for),
+        }
+        for spec in specs.values()
+    ]
     if as_json:
         click.echo(json.dumps({"environments": rows, "pairs": [vars(p) for p in envspec.load_pairs()]}, indent=1))
         return 0
@@ -393,9 +395,7 @@ def envs_create(names: tuple[str, ...], backend: str, fetch_python: bool) -> int
 
     for spec in _chosen_specs(names):
         with _progress(False) as progress:
-            made = backends.ensure(
-                spec, "venv" if backend == "auto" else backend, progress, fetch_python=fetch_python
-            )
+            made = backends.ensure(spec, "venv" if backend == "auto" else backend, progress, fetch_python=fetch_python)
         console.print(f"{spec.name}: {made.python}", highlight=False, soft_wrap=True)
     return 0
 

@@ -31,7 +31,9 @@ def run(out: Path, progress: Progress, console: Console) -> Outcome:
     target = backends.ensure(specs[DEFAULT_TARGET], "venv", progress)
     with tempfile.TemporaryDirectory(prefix="tf-harness-demo-") as name:
         folder = Path(name)
-        trained = _job(source, folder, "make_demo", {"flavour": specs[SOURCE].keras_flavour, "model": "out/demo.h5"}, {})
+        trained = _job(
+            source, folder, "make_demo", {"flavour": specs[SOURCE].keras_flavour, "model": "out/demo.h5"}, {}
+        )
         model = folder / "make_demo" / "out" / "demo.h5"
         loss = trained["loss"]
         console.print(
@@ -58,7 +60,9 @@ def _job(environment: Environment, folder: Path, op: str, request: dict[str, Any
 
 
 def _table(naive: dict[str, Any], report: dict[str, Any]) -> Table:
-    table = Table(title=f"The same file in Keras {naive['versions']['keras']}: how far the outputs are from TensorFlow 1.15")
+    table = Table(
+        title=f"The same file in Keras {naive['versions']['keras']}: how far the outputs are from TensorFlow 1.15"
+    )
     table.add_column("way")
     table.add_column("max|difference| / max|output|", overflow="fold")
     table.add_column("and it says", overflow="fold")

@@ -5,7 +5,7 @@
 """
 
 import os
-from typing import Any, Dict, List
+from typing import Any, Dict
 
 import numpy as np
 

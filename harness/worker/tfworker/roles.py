@@ -5,7 +5,7 @@ and ``backward/`` for Bidirectional, ``cells/0/`` for stacked cells. RNN cells a
 transparent. Order, variable names and uniquifying suffixes differ between versions; roles do not.
 """
 
-from typing import Any, Dict, List, Tuple
+from typing import Any, List, Tuple
 
 Role = Tuple[str, Any]
 
