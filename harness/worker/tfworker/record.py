@@ -7,6 +7,7 @@ import numpy as np
 from . import compat, probe, topology
 from .arrays import ArrayWriter
 from .errors import Refusal
+from .samples import read_samples
 
 Records = Tuple[Dict[str, Any], List[Dict[str, Any]]]
 
@@ -71,15 +72,7 @@ def evaluate(model: Any, run: Any, arrays: List[Any]) -> List[Any]:
 
 
 def _samples(path: str, model: Any, inputs: List[Any], run: Any) -> Any:
-    with np.load(path, allow_pickle=False) as samples:
-        missing = [spec["name"] for spec in inputs if spec["name"] not in samples.files]
-        if missing:
-            raise Refusal(
-                "samples-invalid",
-                "the samples lack %s of the model's inputs" % len(missing),
-                ["missing: %s" % n for n in missing] + ["given: %s" % n for n in samples.files],
-            )
-        arrays = [samples[spec["name"]].astype(spec["dtype"]) for spec in inputs]
+    arrays = read_samples(path, inputs)
     try:
         return ("samples", arrays, evaluate(model, run, arrays))
     except Exception as error:
