@@ -23,7 +23,8 @@ class Flavour(object):
 
     def versions(self):
         """What wrote the files."""
-        keras = getattr(self.k, "__version__", None) or self.tf.keras.__version__
+        # From TensorFlow 2.6 on tf.keras lives in the package `keras` and carries no version of its own.
+        keras = getattr(self.k, "__version__", None) or importlib.import_module("keras").__version__
         return {"flavour": self.name, "tensorflow": self.tf.__version__, "keras": keras}
 
     def fresh(self, seed):
@@ -38,6 +39,11 @@ class Flavour(object):
             self.tf.set_random_seed(seed)
         else:
             self.tf.random.set_seed(seed)
+
+    def prepare(self, model):
+        """Before predict: TensorFlow 2 would trace a function for each model, which takes most of the time."""
+        if not self.graph_mode:
+            model.run_eagerly = True
 
 
 def default_name():

@@ -82,7 +82,7 @@ def _predict(case, model):
     rows = arrays[0].shape[0]
     found = {"input:{}".format(i): array for i, array in enumerate(arrays)}
     for prefix in ("output", "second_call_output") if "stateful" in case.tags else ("output",):
-        for i, array in enumerate(_as_list(model.predict(fed, batch_size=rows))):
+        for i, array in enumerate(_as_list(model.predict(fed, batch_size=rows, verbose=0))):
             found["{}:{}".format(prefix, i)] = np.asarray(array)
     return found
 
@@ -128,6 +128,7 @@ def _record_golden(flavour, case, path, entry):
             reasons.append("{}: {}".format(source, reason_of(error)))
             continue
         try:
+            flavour.prepare(model)
             arrays = _predict(case, model)
         except Exception as error:
             reasons.append("{}, predict: {}".format(source, reason_of(error)))

@@ -44,7 +44,14 @@ variants(
 )
 for _name, _shape in (("rank3", (4, 6)), ("rank4", (4, 5, 3)), ("rank5", (3, 2, 4, 3))):
     single("normalization/batch_norm-" + _name, "BatchNormalization", _shape)
-    single("normalization/batch_norm-{}_axis1".format(_name), "BatchNormalization", _shape, {"axis": 1})
+    # Of rank 4 it is the fused kernel's channels_first form.
+    single(
+        "normalization/batch_norm-{}_axis1".format(_name),
+        "BatchNormalization",
+        _shape,
+        {"axis": 1},
+        tags=["channels_first"] if len(_shape) == 3 else [],
+    )
 variants(
     "normalization/batch_norm-image",
     "BatchNormalization",
