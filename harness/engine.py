@@ -20,7 +20,7 @@ from harness.backends import Environment, Progress
 from harness.bundle import Bundle
 from harness.dialects import Translation
 from harness.envspec import EnvSpec
-from harness.errors import HarnessError
+from harness.errors import Exit, HarnessError
 from harness.job import Job, Worker
 from harness.plan import Options, Plan
 from harness.verify import Evidence
@@ -96,7 +96,7 @@ def migrate(plan: Plan, progress: Progress, command: list[str], *, fetch_python:
     """Run a plan to its verdict.
 
     Raises:
-        HarnessError: only for usage faults of the output folder; every other end is an Outcome with its report.
+        HarnessError: only for faults of the call (output folder, samples); every other end is an Outcome.
     """
 
     def body(stages: Stages) -> None:
@@ -172,6 +172,8 @@ def _run(
             with stages.timed("total"):
                 body(stages)
         except HarnessError as error:
+            if error.kind.exit_status is Exit.USAGE:
+                raise  # a fault of the call, found late: like any other of them it leaves nothing behind
             report.set_error(stages.report, error)
         except (OSError, FormatError) as error:
             report.set_error(stages.report, _foreseen(error))
