@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import logging
 import os
+import platform
 import re
 
 
@@ -25,7 +26,12 @@ class Flavour(object):
         """What wrote the files."""
         # From TensorFlow 2.6 on tf.keras lives in the package `keras` and carries no version of its own.
         keras = getattr(self.k, "__version__", None) or importlib.import_module("keras").__version__
-        return {"flavour": self.name, "tensorflow": self.tf.__version__, "keras": keras}
+        return {
+            "flavour": self.name,
+            "python": platform.python_version(),
+            "tensorflow": self.tf.__version__,
+            "keras": keras,
+        }
 
     def fresh(self, seed):
         """A new graph and session with fixed seeds; one thread, because many small sessions start faster so."""

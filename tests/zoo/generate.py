@@ -1,4 +1,4 @@
-"""Write the zoo of one environment: python tests/zoo/generate.py --out DIR [--only GLOB] [--configs FILE] [--list]
+"""Write the zoo of one environment: python tests/zoo/generate.py --out DIR [--only GLOB] [--missing] [--configs FILE] [--list]
 
 Runs inside the old environment. The parent never imports TensorFlow: it starts a worker on the list of
 cases, and when the worker dies in one of them (a crash of the C++ runtime, a hang), records that case and
@@ -9,7 +9,6 @@ import argparse
 import fnmatch
 import json
 import os
-import platform
 import signal
 import subprocess
 import sys
@@ -99,23 +98,27 @@ def supervise(folder, flavour_name, ids):
     return entries, versions
 
 
+def read_index(folder):
+    """The index of the folder; one without cases where there is none yet."""
+    path = os.path.join(folder, "index.json")
+    if not os.path.exists(path):
+        return {"cases": []}
+    with open(path) as file:
+        return json.load(file)
+
+
 def merge_index(folder, versions, entries):
     """The index with the new entries in place, in the order of the table.
 
     Cases that are gone are left out, and the files that the index before it listed for them are deleted.
     """
-    path, before = os.path.join(folder, "index.json"), []
-    if os.path.exists(path):
-        with open(path) as file:
-            before = json.load(file)["cases"]
+    index = read_index(folder)
+    before = index["cases"]
     entries = dict({entry["id"]: entry for entry in before}, **entries)
     order = registry.load_all()
-    index = {
-        "schema": registry.INDEX_SCHEMA,
-        "python": platform.python_version(),
-        "cases": [entries[case_id] for case_id in order if case_id in entries],
-    }
-    index.update(versions)
+    index.update(versions, schema=registry.INDEX_SCHEMA)
+    index["cases"] = [entries[case_id] for case_id in order if case_id in entries]
+    path = os.path.join(folder, "index.json")
     with open(path + ".tmp", "w") as file:
         json.dump(index, file, indent=1, sort_keys=True)
     os.replace(path + ".tmp", path)
@@ -133,6 +136,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", metavar="DIR")
     parser.add_argument("--only", metavar="GLOB", default="*", help="case ids, e.g. 'recurrent/*'")
+    parser.add_argument("--missing", action="store_true", help="only cases that the index in DIR does not have yet")
     parser.add_argument("--list", action="store_true", help="print ids and tags, write nothing")
     parser.add_argument("--configs", metavar="FILE", help="also write the snapshot of configs (.json or .json.gz)")
     parser.add_argument("--flavour", choices=("tf.keras", "keras"), help="default: by what is installed")
@@ -148,6 +152,9 @@ def main(argv=None):
     if not options.out:
         parser.error("--out is needed")
     os.makedirs(options.out, exist_ok=True)
+    if options.missing:
+        known = {entry["id"] for entry in read_index(options.out)["cases"]}
+        ids = [case_id for case_id in ids if case_id not in known]
     began = time.time()
     entries, versions = supervise(options.out, options.flavour or flavours.default_name(), ids)
     index = merge_index(options.out, versions, entries)

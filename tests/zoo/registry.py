@@ -93,11 +93,11 @@ def add(case_id, build, tags=(), domains=(), free=7, reference=None):
     CASES[case_id] = Case(case_id, build, tags, domains, free, reference)
 
 
-def case(case_id, tags=(), domains=(), free=7):
+def case(case_id, tags=(), domains=(), free=7, reference=None):
     """Decorator form of :func:`add`."""
 
     def register(build):
-        add(case_id, build, tags, domains, free)
+        add(case_id, build, tags, domains, free, reference)
         return build
 
     return register

@@ -14,6 +14,7 @@ COMMON = {
     "no_bias": {"use_bias": False},
     "relu": {"activation": "relu"},
     "kernel1": {"kernel_size": 1},
+    "frozen": {"trainable": False},
     "channels_first": {"data_format": "channels_first"},
     "channels_last": {"data_format": "channels_last"},
     "groups": {"groups": 2, "filters": 4},
@@ -138,6 +139,13 @@ SEPARABLE = {
     "same": {"padding": "same"},
     "strides": {"strides": 2},
     "depth_multiplier": {"depth_multiplier": 2},
+    "frozen": {"trainable": False},
+    # Accepted and without effect: the layer has no such kernel.
+    "unused_kernel_arguments": {
+        "kernel_initializer": "he_normal",
+        "kernel_regularizer": L2,
+        "kernel_constraint": "max_norm",
+    },
     "dilation": {"dilation_rate": 2},
     "no_bias": {"use_bias": False},
     "relu": {"activation": "relu"},

@@ -16,6 +16,7 @@ variants(
     },
 )
 single("dropout/dropout-int_rate", "Dropout", (6,), {"rate": 0})
+single("dropout/alpha_dropout-fixed_noise_shape", "AlphaDropout", (6,), {"rate": 0.2, "noise_shape": [3, 6]}, batch=3)
 for _rank, _shape in ((1, (5, 3)), (2, (4, 5, 3)), (3, (3, 4, 2, 3))):
     _name = "SpatialDropout{}D".format(_rank)
     single("dropout/spatial{}d".format(_rank), _name, _shape, {"rate": 0.3})

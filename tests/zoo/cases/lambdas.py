@@ -11,6 +11,8 @@ def _lambda(case_name, function, shape=(6,), mask=False, **kwargs):
         return function
 
     args = dict(kwargs, function=deferred(bind))
+    if "mask_argument" in args:
+        args["mask"] = args.pop("mask_argument")
     single("lambda/" + case_name, "Lambda", shape, args, mask=mask, tags=["lambda"])
 
 
@@ -45,6 +47,7 @@ _lambda("named_function_arguments", scaled, arguments={"factor": 2.0, "shift": -
 _lambda("named_layer", lambda x: x + 1.0, name="plus_one")
 _lambda("masked", lambda x: x * 2.0, shape=(5, 3), mask=True)
 _lambda("mask_given", lambda x: x * 2.0, shape=(5, 3), mask=True, output_shape=(5, 3))
+_lambda("mask_function", lambda x: x * 2.0, shape=(5, 3), mask_argument=lambda x, mask: mask)
 _lambda("frozen", lambda x: x * 2.0, trainable=False)
 
 
@@ -73,6 +76,12 @@ def _tf_inside(k):
     absolute.__name__ = "<lambda>"
     x = placeholder(k, (6,))
     return k.models.Model(x, k.layers.Lambda(absolute)(x))
+
+
+def _sparse(k):
+    globals()["K"] = k.backend
+    x = k.layers.Input(shape=(6,), sparse=True)
+    return k.models.Model(x, k.layers.Dense(3)(k.layers.Lambda(lambda t: K.to_dense(t), output_shape=(6,))(x)))  # noqa: F821
 
 
 def _two_inputs(k):
@@ -124,6 +133,7 @@ for _name, _build, _domains in (
     ("closure", _closure, 1),
     ("function_inside_function", _import_inside, 1),
     ("tensorflow_imported_inside", _tf_inside, 1),
+    ("sparse_input", _sparse, 1),
     ("two_inputs", _two_inputs, 2),
     ("two_outputs", _two_outputs, 1),
     ("between_dense", _between, 1),

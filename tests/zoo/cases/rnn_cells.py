@@ -3,6 +3,21 @@
 from zoo.registry import add, deferred, layer, placeholder, single, variants
 
 SHAPE = (6, 3)
+ALL_ARGUMENTS = {
+    "activation": "softsign",
+    "use_bias": True,
+    "kernel_initializer": "he_normal",
+    "recurrent_initializer": "glorot_uniform",
+    "bias_initializer": "ones",
+    "kernel_regularizer": "l2",
+    "recurrent_regularizer": "l2",
+    "bias_regularizer": "l2",
+    "kernel_constraint": "max_norm",
+    "recurrent_constraint": "max_norm",
+    "bias_constraint": "non_neg",
+    "dropout": 0.1,
+    "recurrent_dropout": 0.2,
+}
 CELLS = {
     "simple": layer("SimpleRNNCell", 4),
     "lstm": layer("LSTMCell", 4),
@@ -17,6 +32,9 @@ CELLS = {
     "gru_sigmoid": layer("GRUCell", 4, recurrent_activation="sigmoid"),
     "simple_relu": layer("SimpleRNNCell", 4, activation="relu", use_bias=False),
     "simple_named": layer("SimpleRNNCell", 4, name="my_cell"),
+    "lstm_all_arguments": layer("LSTMCell", 4, unit_forget_bias=False, **ALL_ARGUMENTS),
+    "gru_all_arguments": layer("GRUCell", 4, recurrent_activation="sigmoid", **ALL_ARGUMENTS),
+    "simple_all_arguments": layer("SimpleRNNCell", 4, **ALL_ARGUMENTS),
     "lstm_regularized": layer(
         "LSTMCell",
         4,
