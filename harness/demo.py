@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from harness import backends, engine, envspec
@@ -69,7 +70,8 @@ def _table(naive: dict[str, Any], report: dict[str, Any]) -> Table:
     for way, key in (("keras.models.load_model", "load_model"), ("same script, old weights set", "by_hand")):
         row = naive[key]
         error = row["error"]
-        table.add_row(way, "-" if error else f"[red]{row['max_rel']:.1e}[/]", error or "nothing: silently wrong")
+        says = escape(error.split(" using config=")[0]) if error else "nothing: silently wrong"
+        table.add_row(way, "-" if error else f"[red]{row['max_rel']:.1e}[/]", says)
     worst = max(row["max_rel"] for row in report["outputs"])
     table.add_row("harness", f"[green]{worst:.1e}[/]", f"{report['status']}, with evidence")
     return table

@@ -90,6 +90,7 @@ def convert(layer: Layer, steps: list[Step]) -> None:
 
 
 _SLOTS = ("layer", "backward_layer", "cell")
+_MODELS = ("Sequential", "Model", "Functional")
 
 
 def _wrapped(layer: Layer) -> list[Layer]:
@@ -165,22 +166,38 @@ def translate(
     Raises:
         HarnessError: pair-unsupported when there is no chain of steps.
     """
-    run = _Run(chain(old, new), new, options)
+    run = _Run(chain(old, new), new, options, [e for e in arrays if "role" in e])
     masked = masks.masked_layers(graph)
     translated = run.graph(graph, (), masked)
     weights = {e["name"]: run.weight(tuple(e["layer"]), e["role"]) for e in arrays if "role" in e}
+    weights = {name: move for name, move in weights.items() if move is not None}
     return Translation(
         graph=translated, weights=weights, ledger=tuple(run.ledger), obstacles=tuple(dict.fromkeys(run.obstacles))
     )
 
 
+def _input_specs(entry: Mapping[str, Any]) -> list[tuple[list[int | None], str]]:
+    """Shape and dtype of each input; a dimension in which a shared layer's calls differ is free."""
+    calls = [call.get("input_specs", []) for call in entry["calls"]]
+    specs = []
+    for same in zip(*calls, strict=False):
+        shapes = [shape for shape, _ in same]
+        merged = [d[0] if len(set(d)) == 1 else None for d in zip(*shapes, strict=False)]
+        specs.append((merged, str(same[0][1])))
+    return specs
+
+
 class _Run:
     """One translation: walks the graph, collects ledger, obstacles and weight moves."""
 
-    def __init__(self, steps: list[Step], new: str, options: dict[str, str]) -> None:
+    def __init__(self, steps: list[Step], new: str, options: dict[str, str], weights: list[dict[str, Any]]) -> None:
         self.steps, self.new, self.options = steps, new, options
+        self.shapes: dict[tuple[str, ...], dict[str, list[int]]] = {}
+        for entry in weights:
+            self.shapes.setdefault(tuple(entry["layer"]), {})[entry["role"]] = entry["shape"]
         self.ledger: list[Change] = []
         self.obstacles: list[Obstacle] = []
+        self.unused: dict[tuple[str, ...], dict[str, str]] = {}
         self.moves: dict[tuple[str, ...], dict[str, tuple[str, list[dict[str, Any]]]]] = {}
 
     def graph(self, graph: Mapping[str, Any], path: tuple[str, ...], masked: set[tuple[str, ...]]) -> dict[str, Any]:
@@ -195,23 +212,30 @@ class _Run:
             class_name=entry["class_name"],
             config=dict(entry["config"]),
             masked=path in masked,
+            input_specs=_input_specs(entry),
+            weight_shapes=self.shapes.get(path, {}),
             options=self.options,
         )
         convert(layer, self.steps)
         self.ledger.extend(layer.ledger)
         self.obstacles.extend(layer.obstacles)
-        self.moves[path] = layer.weights
+        self.moves[path], self.unused[path] = layer.weights, layer.unused
         done = {**entry, "class_name": layer.class_name, "config": layer.config}
+        if layer.call_kwargs:
+            done["calls"] = [{**c, "kwargs": {**c["kwargs"], **layer.call_kwargs}} for c in entry["calls"]]
         if layer.expansion is not None:
             done = {**done, "config": None, "graph": layer.expansion}
         return done
 
-    def weight(self, path: tuple[str, ...], role: str) -> dict[str, Any]:
-        """Where one source weight goes; a target role may name a layer inside an expansion (``inner:kernel``)."""
+    def weight(self, path: tuple[str, ...], role: str) -> dict[str, Any] | None:
+        """Where one source weight goes; a target role may name a layer inside an expansion (``inner:kernel``).
+
+        None if a rule declared that the weight has no place of its own.
+        """
+        if role in self.unused.get(path, {}):
+            return None
         target, transforms = self.moves.get(path, {}).get(role, (role, []))
         inner, _, bare = target.rpartition(":")
-        return {
-            "layer": [*path, *(inner.split(":") if inner else [])],
-            "role": bare,
-            "transforms": transforms,
-        }
+        siblings = "/".join(path)
+        transforms = [{**t, "array": f"{siblings}/{t['role']}"} if "role" in t else t for t in transforms]
+        return {"layer": [*path, *(inner.split(":") if inner else [])], "role": bare, "transforms": transforms}

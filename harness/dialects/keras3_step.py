@@ -6,15 +6,15 @@ import json
 from importlib import resources
 from typing import Any
 
-from harness.dialects import objects
-from harness.dialects.rules import EVERY, Layer, Table, drop, drop_if, refuse, rename_key, rename_weight
+from harness.dialects import objects, rebuild
+from harness.dialects.rules import EVERY, Layer, Table, drop, drop_if, refuse, rename_class, rename_key, rename_weight
 
 #: arguments of every Keras 3 layer, read from the real package (``tests/integration/test_keras3_arguments.py``)
 ARGUMENTS: dict[str, list[str]] = json.loads(resources.files(__package__).joinpath("keras3_arguments.json").read_text())
 _BASE = {"name", "trainable", "dtype", "activity_regularizer"}
 #: what a recurrent or gated layer multiplies when gates are folded: role -> last-axis layout in units
 FOLD = 1.2
-_WRAPPERS = {"Bidirectional", "TimeDistributed", "RNN"}
+_WRAPPERS = {"Bidirectional", "TimeDistributed", "RNN", "StackedRNNCells"}
 
 
 def _common(layer: Layer) -> None:
@@ -101,6 +101,8 @@ def _fold(layer: Layer, key: str) -> bool:
 
 def finish(layer: Layer) -> None:
     """Every argument that is left must be one of the Keras 3 class; anything else is named, not ignored."""
+    if layer.expansion is not None:
+        return
     allowed = _BASE.union(ARGUMENTS.get(layer.class_name, ()))
     unknown = sorted(set(layer.config) - allowed)
     for key in unknown:
@@ -112,9 +114,13 @@ def finish(layer: Layer) -> None:
         for slot in ("layer", "backward_layer", "cell"):
             if isinstance(layer.config.get(slot), dict):
                 layer.config[slot] = _as_module(layer.config[slot])
+        if "cells" in layer.config:
+            layer.config["cells"] = [_as_module(cell) for cell in layer.config["cells"]]
 
 
 def _as_module(entry: dict[str, Any]) -> dict[str, Any]:
+    if "graph" in entry or "module" in entry:
+        return entry
     return objects.module_form("keras.layers", entry["class_name"], entry["config"])
 
 
@@ -127,35 +133,60 @@ def _input(layer: Layer) -> None:
 
 
 def _batch_normalization(layer: Layer) -> None:
+    if layer.config.pop("virtual_batch_size", None) is not None:
+        layer.refuse("virtual batches are not translated", "save the model with virtual_batch_size=None")
+    rebuild.fused_epsilon(layer)
+    for key in ("fused", "adjustment"):
+        layer.config.pop(key, None)  # how it is computed, not what
+    _renorm(layer)
+    rebuild.several_axes(layer)
     axis = layer.config.get("axis")
     if isinstance(axis, list):
-        if len(axis) == 1:
-            layer.config["axis"] = axis[0]
-        else:
-            layer.refuse(f"normalises over several axes {axis}", "Keras 3 has one axis; fold the axes with Reshape first")
-    if layer.config.get("renorm"):
-        layer.refuse("batch renormalisation is not translated yet", "save the model with renorm=False")
-    for key in ("renorm", "renorm_clipping", "renorm_momentum", "fused", "adjustment"):
-        layer.config.pop(key, None)
-    if layer.config.pop("virtual_batch_size", None) is not None:
-        layer.refuse("virtual batches are not translated yet", "save the model with virtual_batch_size=None")
+        layer.config["axis"] = axis[0]
+
+
+def _renorm(layer: Layer) -> None:
+    """Batch renormalisation: TF1 stores running sums next to their weights, Keras 3 their quotients."""
+    if not layer.config.get("renorm"):
+        for key in ("renorm", "renorm_clipping", "renorm_momentum"):
+            layer.config.pop(key, None)
+        return
+    for role in ("renorm_mean", "renorm_stddev"):
+        if f"{role}_weight" in layer.weight_shapes:
+            layer.weight(role, {"op": "divide_by", "role": f"{role}_weight"})
+            layer.unused[f"{role}_weight"] = f"{role} is divided by it"
 
 
 def _recurrent(layer: Layer) -> None:
-    if layer.config.pop("time_major", False):
-        layer.refuse("time_major=True: Keras 3 layers take (batch, time, …) only", "transpose around the layer")
     drop(("implementation", "num_constants"), "how it is computed, not what", silent_if=(None, 0, 1, 2))(layer)
-
-
-def _unused_kernel_arguments(layer: Layer) -> None:
-    keys = ("kernel_initializer", "kernel_regularizer", "kernel_constraint")
-    drop(keys, "unused by the old layer")(layer)
+    rebuild.time_major(layer)
 
 
 def _separable(layer: Layer) -> None:
     for key in ("kernel_initializer", "kernel_regularizer", "kernel_constraint"):
         layer.config.pop(key, None)  # written by the base class, read by nobody
     drop_if("groups", (1, None), "grouped separable convolutions do not exist in Keras 3", "split the layer")(layer)
+
+
+def _attention(layer: Layer) -> None:
+    if layer.config.pop("causal", False):
+        layer.call_kwargs["use_causal_mask"] = True
+        layer.note("causal", True, "use_causal_mask=True in the call", "an argument of the call in Keras 3")
+
+
+def _negative_threshold(layer: Layer) -> None:
+    if (layer.config.get("threshold") or 0) < 0:
+        layer.refuse(f"threshold={layer.config['threshold']}: Keras 3 accepts none below zero", "shift the input instead")
+
+
+def _stacked(layer: Layer) -> None:
+    if layer.config.pop("reverse_state_order", False):
+        layer.refuse("reverse_state_order=True", "save the model with the cells' own order of states")
+
+
+def _convolutional_recurrent(layer: Layer) -> None:
+    for key in ("unroll", "time_major", "implementation"):
+        layer.config.pop(key, None)  # written by the base class, without effect here
 
 
 def _depthwise(layer: Layer) -> None:
@@ -173,7 +204,7 @@ UP: Table = {
     "Conv3D": (),
     "Conv2DTranspose": (drop_if("groups", (1, None), "grouped transposed convolution", "split the layer"),),
     "Conv3DTranspose": (drop_if("groups", (1, None), "grouped transposed convolution", "split the layer"),),
-    "SeparableConv1D": (_separable,),
+    "SeparableConv1D": (_separable, rebuild.causal_separable),
     "SeparableConv2D": (_separable,),
     "DepthwiseConv2D": (_depthwise, rename_weight("depthwise_kernel", "kernel"),),
     **{
@@ -186,7 +217,19 @@ UP: Table = {
     "LSTM": (_recurrent,),
     "GRU": (_recurrent,),
     "SimpleRNN": (_recurrent,),
-    "Bidirectional": (),
+    "RNN": (rebuild.lone_stacked_cell, _recurrent),
+    "LSTMCell": (_recurrent,),
+    "GRUCell": (_recurrent,),
+    "SimpleRNNCell": (_recurrent,),
+    "StackedRNNCells": (_stacked,),
+    **{f"ConvLSTM{rank}D": (_convolutional_recurrent,) for rank in (1, 2, 3)},
+    "Attention": (_attention,),
+    "AdditiveAttention": (_attention,),
+    "LayerNormalization": (),
+    "LocallyConnected1D": (rebuild.locally_connected,),
+    "LocallyConnected2D": (rebuild.locally_connected,),
+    "Layer": (rename_class("Identity"),),
+    "Bidirectional": (rebuild.masked_bidirectional,),
     "TimeDistributed": (),
     "Dropout": (),
     **{f"SpatialDropout{rank}D": (drop(("noise_shape",), "derived from the input"),) for rank in (1, 2, 3)},
@@ -200,15 +243,13 @@ UP: Table = {
     **{name: () for name in ("Reshape", "Permute", "Flatten", "RepeatVector", "Masking", "ActivityRegularization")},
     **{f"{kind}{rank}D": () for kind in ("ZeroPadding", "Cropping") for rank in (1, 2, 3)},
     "UpSampling1D": (),
-    "UpSampling2D": (),
+    "UpSampling2D": (rebuild.bilinear_upsampling,),
     "UpSampling3D": (),
-    "ReLU": (),
+    "ReLU": (_negative_threshold,),
     "LeakyReLU": (rename_key("alpha", "negative_slope"),),
     "PReLU": (),
     "ELU": (),
-    "Softmax": (),
-    "ThresholdedReLU": (
-        refuse("ThresholdedReLU was removed from Keras 3", "replace it by ReLU(threshold=theta) in the source model"),
-    ),
+    "Softmax": (rebuild.softmax_without_mask,),
+    "ThresholdedReLU": (rename_class("ReLU"), rename_key("theta", "threshold")),  # both x where x > theta, else 0
     "Lambda": (refuse("a Lambda holds Python bytecode", "replace it by a built-in layer"),),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.dialects.rebuild import KEEPS_MASKED_STEPS, LEGACY_BILINEAR
 from harness.dialects.rules import EVERY, Layer, Table, rename_class, set_if_absent
 
 
@@ -12,7 +13,13 @@ def _transposed_dilation(layer: Layer) -> None:
         layer.set("dilation_rate", [1] * rank, "the old layer accepted the argument and ignored it")
 
 
+def keeps_masked_steps(layer: Layer) -> None:
+    """Bidirectional sets masked steps to zero since TF 1.13; before, and in standalone Keras, it kept them."""
+    layer.config[KEEPS_MASKED_STEPS] = True
+
+
 UP_1_13: Table = {
+    "Bidirectional": (keeps_masked_steps,),
     "Conv2DTranspose": (_transposed_dilation,),
     "Conv3DTranspose": (_transposed_dilation,),
     "GRU": (set_if_absent("reset_after", False, "the default of TF 1.x"),),
@@ -22,4 +29,10 @@ UP_1_14: Table = {
     "BatchNormalizationV1": (rename_class("BatchNormalization"),),
     "BatchNormalizationV2": (rename_class("BatchNormalization"),),
 }
-UP_1_15: Table = {}
+def _corner_sampled(layer: Layer) -> None:
+    """Bilinear upsampling aligned corners of pixels before 1.15, and their centres since."""
+    if layer.config.get("interpolation") == "bilinear":
+        layer.set("interpolation", LEGACY_BILINEAR, "resizing samples pixel centres since 1.15")
+
+
+UP_1_15: Table = {"UpSampling2D": (_corner_sampled,)}

@@ -49,7 +49,8 @@ def build(keras: Any, graph: Dict[str, Any]) -> Any:
 def _make(keras: Any, layer: Dict[str, Any]) -> Any:
     if "graph" in layer:
         return build(keras, dict(layer["graph"], name=layer["name"]))
-    config = dict(layer["config"], name=layer["name"])
+    config = {key: _inner(keras, value) for key, value in layer["config"].items()}
+    config["name"] = layer["name"]
     # A Keras 3 operation such as Flip stands beside the layers, in a module of its own.
     entry = {"module": layer.get("module", "keras.layers"), "class_name": layer["class_name"], "config": config}
     try:
@@ -60,6 +61,13 @@ def _make(keras: Any, layer: Dict[str, Any]) -> Any:
             "Keras %s does not accept the translated layer %r" % (keras.__version__, layer["name"]),
             ["%s %s: %s" % (layer["class_name"], config, str(error).strip()[:1500])],
         )
+
+
+def _inner(keras: Any, value: Any) -> Any:
+    """A wrapped model, built from its graph and handed over as Keras 3 writes it; any other value as it is."""
+    if isinstance(value, dict) and "graph" in value:
+        return keras.saving.serialize_keras_object(build(keras, dict(value["graph"], name=value["name"])))
+    return value
 
 
 def _functional(keras: Any, graph: Dict[str, Any]) -> Any:
@@ -91,12 +99,19 @@ _STATEFUL = ("LSTM", "GRU", "SimpleRNN", "RNN", "ConvLSTM1D", "ConvLSTM2D", "Con
 
 
 def _call(live: Any, layer: Dict[str, Any], inputs: List[Any], kwargs: Dict[str, Any]) -> List[Any]:
+    kwargs = {key: value for key, value in kwargs.items() if value is not None and key != "initial_state"}
     if layer["class_name"] in _STATEFUL and len(inputs) > 1:
         # Old graphs list the initial state behind the sequence.
+        mask = compat.keras_mask(inputs[0])
+        if mask is not None:
+            # Keras 3 drops the mask of a call with a second tensor argument unless it is handed over by name.
+            kwargs["mask"] = mask
         outputs = live(inputs[0], initial_state=inputs[1:], **kwargs)
+    elif layer.get("module", "keras.layers") != "keras.layers":
+        outputs = live(*inputs, **kwargs)
     else:
         outputs = live(_alone(inputs), **kwargs)
-    return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+    return compat.flatten(outputs)
 
 
 def layer_at(model: Any, path: Any) -> Any:
@@ -124,7 +139,8 @@ def assign(model: Any, plan: Dict[str, Any], reader: ArrayReader) -> Dict[str, A
     problems += ["missing: nothing for %s of %s, shape %s" % (r, "/".join(p), tuple(v.shape)) for (p, r), v in targets.items()]
     equal, transformed, unequal = 0, [], []  # type: int, List[Any], List[Any]
     for name, move, variable in pairs:
-        array = transforms.apply(reader.get(name), move["transforms"])
+        steps = [dict(t, value=reader.get(t["array"])) if "array" in t else t for t in move["transforms"]]
+        array = transforms.apply(reader.get(name), steps)
         if tuple(array.shape) != tuple(variable.shape) or str(array.dtype) != str(variable.dtype):
             problems.append(
                 "mis-shaped: %s is %s %s, %s of the new model %s %s"
@@ -148,7 +164,7 @@ def assign(model: Any, plan: Dict[str, Any], reader: ArrayReader) -> Dict[str, A
 def _targets(model: Any, graph: Dict[str, Any]) -> Dict[Any, Any]:
     found = {}
     for path, layer in topology.leaves(graph):
-        if layer["class_name"] != "InputLayer":
+        if layer["class_name"] != "InputLayer" and layer.get("module", "keras.layers") == "keras.layers":
             for role, variable in roles_of(layer_at(model, path)):
                 found[(path, role)] = variable
     return found

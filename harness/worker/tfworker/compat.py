@@ -59,7 +59,16 @@ def clear(keras: Any) -> None:
 
 def load_model(keras: Any, path: str, custom_objects: Any = None) -> Any:
     """The whole model in an HDF5 file, without its training configuration."""
-    return keras.models.load_model(path, custom_objects=custom_objects, compile=False)
+    objects = dict(activation_functions())
+    objects.update(custom_objects or {})
+    return keras.models.load_model(path, custom_objects=objects, compile=False)
+
+
+def activation_functions() -> Dict[str, Any]:
+    """TensorFlow's own functions that models name as activations and old Keras does not find by itself."""
+    tf = import_tensorflow()
+    names = ("relu6", "leaky_relu", "crelu", "swish", "log_softmax")
+    return {name: getattr(tf.nn, name) for name in names if hasattr(tf.nn, name)}
 
 
 def known_layers(keras: Any) -> Any:
@@ -87,13 +96,35 @@ def network_nodes(model: Any, layer: Any) -> List[Any]:
 
 def node_outputs(node: Any) -> List[Any]:
     """Output tensors of one call, always as a list."""
-    outputs = node.output_tensors if hasattr(node, "output_tensors") else node.outputs
-    return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+    return flatten(node.output_tensors if hasattr(node, "output_tensors") else node.outputs)
 
 
-def evaluator(keras: Any, inputs: List[Any], tensors: List[Any]) -> Any:
-    """A function from arrays for ``inputs`` to arrays of ``tensors``, in the inference phase."""
-    function = keras.backend.function(list(inputs), list(tensors))
+def keras_mask(tensor: Any) -> Any:
+    """The mask that travels with a symbolic Keras 3 tensor, or None."""
+    return getattr(tensor, "_keras_mask", None)
+
+
+def flatten(value: Any) -> List[Any]:
+    """The tensors of nested lists, in order: stacked cells return their states nested."""
+    if isinstance(value, (list, tuple)) or type(value).__name__ in ("ListWrapper", "TrackedList"):
+        return [tensor for item in value for tensor in flatten(item)]
+    return [value]
+
+
+def node_inputs(node: Any) -> List[Any]:
+    """Input tensors of one call, always as a list."""
+    return flatten(node.input_tensors if hasattr(node, "input_tensors") else node.keras_inputs)
+
+
+def evaluator(keras: Any, inputs: List[Any], tensors: List[Any], updates: Any = ()) -> Any:
+    """A function from arrays for ``inputs`` to arrays of ``tensors``, in the inference phase.
+
+    ``updates`` are graph operations run with every call, such as the state updates of stateful layers.
+    """
+    tf = import_tensorflow()
+    # A session refuses to fetch what it is fed: an input that is also an output goes through an identity.
+    fetched = [tf.identity(t) if any(t is i for i in inputs) else t for t in tensors]
+    function = keras.backend.function(list(inputs), fetched, **({"updates": list(updates)} if updates else {}))
     return lambda arrays: [_numpy(value) for value in function(list(arrays))]
 
 
@@ -101,6 +132,11 @@ def _numpy(value: Any) -> Any:
     import numpy as np
 
     return np.asarray(value.numpy() if hasattr(value, "numpy") else value)
+
+
+def state_updates(model: Any) -> List[Any]:
+    """Graph operations that carry the states of stateful layers on; empty where calls do that by themselves."""
+    return list(getattr(model, "state_updates", None) or []) if getattr(model, "stateful", False) else []
 
 
 def set_inference(keras: Any) -> None:
@@ -115,9 +151,11 @@ def reset_states(model: Any) -> None:
     if hasattr(model, "reset_states"):
         model.reset_states()
         return
-    for layer in model._flatten_layers():
-        if getattr(layer, "stateful", False) and hasattr(layer, "reset_states"):
-            layer.reset_states()
+    for layer in model._flatten_layers():  # Keras 3: a model has no states of its own
+        if getattr(layer, "stateful", False):
+            for state in flatten(getattr(layer, "states", None) or []):
+                # Not layer.reset_state(): it fails for the nested states of stacked cells.
+                state.assign(state * 0)
 
 
 def tensor_spec(tensor: Any) -> Tuple[List[Any], str]:

@@ -128,7 +128,26 @@ def _graph(model: Any, found: Any) -> Dict[str, Any]:
         shape, dtype = compat.tensor_spec(compat.input_tensors(model)[0])
         config = {"batch_input_shape": shape, "dtype": dtype, "sparse": False}
         topology.name_sequential_input(graph, model.input_names[0], config)
+    _note_shapes(model, graph)
     return graph
+
+
+def _note_shapes(model: Any, graph: Dict[str, Any]) -> None:
+    """Add to every call the shapes and dtypes of what goes in: some translations depend on them."""
+    live = {layer.name: layer for layer in model.layers}
+    for layer in graph["layers"]:
+        if layer["class_name"] == "InputLayer":
+            continue
+        nodes = compat.network_nodes(model, live[layer["name"]])
+        for call, node in zip(layer["calls"], nodes):
+            call["input_specs"] = [list(compat.tensor_spec(t)) for t in compat.node_inputs(node)]
+        if "graph" in layer:
+            inner = layer["graph"]
+            if inner["layers"][0]["name"] is None:
+                shape, dtype = compat.tensor_spec(compat.input_tensors(live[layer["name"]])[0])
+                config = {"batch_input_shape": shape, "dtype": dtype, "sparse": False}
+                topology.name_sequential_input(inner, live[layer["name"]].input_names[0], config)
+            _note_shapes(live[layer["name"]], inner)
 
 
 def _plain(value: Any) -> Any:

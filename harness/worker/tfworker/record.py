@@ -19,15 +19,25 @@ def record(keras: Any, model: Any, graph: Dict[str, Any], writer: ArrayWriter, r
     """
     specs = [compat.tensor_spec(t) for t in compat.input_tensors(model)]
     inputs = [{"name": n, "shape": s, "dtype": d} for n, (s, d) in zip(model.input_names, specs)]
-    run = compat.evaluator(keras, compat.input_tensors(model), model.outputs)
+    run = compat.evaluator(keras, compat.input_tensors(model), model.outputs, compat.state_updates(model))
     sets, dropped = _generated(model, graph, inputs, run)
     if request.get("samples"):
         sets.append(_samples(request["samples"], model, inputs, run))
+    continued = set()
+    if sets and getattr(model, "stateful", False):
+        # The same input again, from the state that the first call left behind.
+        name, arrays, _ = sets[0]
+        first = evaluate(model, run, arrays)
+        sets.insert(0, (name, arrays, first))
+        sets[1] = (name + "-again", arrays, list(run(arrays)))
+        continued.add(name + "-again")
     if not sets:
         raise Refusal("probes-impossible", "the source model %r accepts no generated input" % model.name, dropped)
     entries, described = [], []  # type: List[Dict[str, Any]], List[Dict[str, Any]]
     for name, arrays, outputs in sets:
-        row = {"name": name, "holds": probe.describe(name) or "given with --inputs", "inputs": [], "outputs": []}
+        holds = "the set before once more, without resetting the state" if name in continued else probe.describe(name)
+        row = {"name": name, "holds": holds or "given with --inputs", "inputs": [], "outputs": []}
+        row["continues"] = name in continued
         for kind, values in (("inputs", arrays), ("outputs", outputs)):
             for index, value in enumerate(values):
                 entries.append(writer.add("probe/%s/%s/%d" % (name, kind, index), value))

@@ -29,6 +29,8 @@ def replay(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     with ArrayWriter(request["outputs"]) as writer:
         context.step("replay the probes")
         for probe_set in manifest["probes"]["sets"]:
+            if not probe_set.get("continues"):
+                _reset(model)
             outputs = run([reader.get(name) for name in probe_set["inputs"]])
             for index, value in enumerate(outputs):
                 entries.append(writer.add("probe/%s/outputs/%d" % (probe_set["name"], index), np.asarray(value)))
@@ -55,7 +57,6 @@ def _load(keras: Any, request: Dict[str, Any]) -> Any:
 
 def _runner(model: Any, described: Dict[str, Any]) -> Any:
     def run(arrays: List[Any]) -> List[Any]:
-        _reset(model)
         outputs = model.predict_on_batch(_arguments(model, described, arrays))
         return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
 
@@ -63,8 +64,8 @@ def _runner(model: Any, described: Dict[str, Any]) -> Any:
 
 
 def _reset(model: Any) -> None:
-    if getattr(model, "stateful", False):
-        model.reset_states()
+    if hasattr(model, "_flatten_layers"):  # a SavedModel has none; its functions start from the saved state
+        compat.reset_states(model)
 
 
 def _arguments(model: Any, described: Dict[str, Any], arrays: List[Any]) -> Any:

@@ -114,7 +114,7 @@ def _tensors(value: Any) -> List[Tensor]:
         return [list(value[:3])]
     if isinstance(value, dict):
         return [list(value[key][:3]) for key in value]
-    return [list(item[:3]) for item in value]
+    return [tensor for item in value for tensor in _tensors(item)]
 
 
 def _call(node: Any) -> Dict[str, Any]:

@@ -37,7 +37,58 @@ def sum_halves(array: Any, step: Dict[str, Any]) -> Any:
     return first + second
 
 
-OPS = {"scale": scale, "transpose": transpose, "reshape": reshape, "flip": flip, "sum_halves": sum_halves}
+def divide_by(array: Any, step: Dict[str, Any]) -> Any:
+    """Divide by another weight of the bundle, given as ``value`` (weighted running sums become means)."""
+    return np.asarray(array / np.asarray(step["value"]), dtype=np.asarray(array).dtype)
+
+
+def local_kernel(array: Any, step: Dict[str, Any]) -> Any:
+    """Kernel of a locally connected layer as (positions, patch, filters), patch ordered by kernel place, then channel.
+
+    Implementation 1 stores it so; 2 stores a dense (input, channels, output, filters) array of which only the
+    connected part is used; 3 stores the connected entries of the (output · filters, input · channels) matrix,
+    sorted by row and column.
+    """
+    if step["implementation"] == 1:
+        return np.asarray(array)
+    positions, patches = _connections(step)
+    channels, filters = step["channels"], step["filters"]
+    out = np.zeros((len(positions), len(patches[0]) * channels, filters), dtype=array.dtype)
+    if step["implementation"] == 2:
+        flat = np.asarray(array).reshape(int(np.prod(step["input"])), channels, len(positions), filters)
+        for index, places in enumerate(patches):
+            out[index] = flat[places, :, index, :].reshape(-1, filters)
+        return out
+    values = iter(np.asarray(array))
+    for index, places in enumerate(patches):
+        order = np.argsort(np.repeat(places, channels) * channels + np.tile(np.arange(channels), len(places)))
+        for column in range(filters):
+            for place in order:
+                out[index, place, column] = next(values)
+    return out
+
+
+def _connections(step: Dict[str, Any]) -> Any:
+    """Output positions, and for each the flat input positions of its patch, in kernel order."""
+    grids = [range((n - k) // s + 1) for n, k, s in zip(step["input"], step["kernel"], step["strides"])]
+    positions = list(np.ndindex(*[len(g) for g in grids]))
+    patches = []
+    for position in positions:
+        corner = [p * s for p, s in zip(position, step["strides"])]
+        places = [[c + o for c, o in zip(corner, offset)] for offset in np.ndindex(*step["kernel"])]
+        patches.append(np.array([np.ravel_multi_index(p, step["input"]) for p in places]))
+    return positions, patches
+
+
+OPS = {
+    "divide_by": divide_by,
+    "local_kernel": local_kernel,
+    "scale": scale,
+    "transpose": transpose,
+    "reshape": reshape,
+    "flip": flip,
+    "sum_halves": sum_halves,
+}
 
 
 def apply(array: Any, steps: List[Dict[str, Any]]) -> Any:

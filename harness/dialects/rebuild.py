@@ -1,0 +1,259 @@
+"""Layers that Keras 3 lacks, or computes differently, rebuilt from its native pieces (see :class:`Expansion`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.dialects.expand import Expansion, Tensor
+from harness.dialects.rules import Layer
+
+#: marks the sampling of old resize ops between the step that knows of it and the one that rebuilds it
+LEGACY_BILINEAR = "bilinear, corner-sampled (TF up to 1.14)"
+#: set on a Bidirectional whose version did not zero masked steps
+KEEPS_MASKED_STEPS = "keeps_masked_steps"
+FUSED_EPSILON = 1.001e-5
+_RNN_MERGES = {"sum": "Add", "mul": "Multiply", "ave": "Average", "concat": "Concatenate"}
+
+
+def masked_bidirectional(layer: Layer) -> None:
+    """Old wrappers hand masked steps on as they are; Keras 3's forces zeros there (and again at every load).
+
+    Rebuilt as forward layer, backward layer, flip and merge, which is what the wrapper does.
+    """
+    keeps = layer.config.pop(KEEPS_MASKED_STEPS, False)
+    inner = layer.config["layer"]
+    config = inner["config"]
+    if not keeps or not (layer.masked and config.get("return_sequences")) or len(layer.input_specs) != 1:
+        return
+    if config.get("return_state") or config.get("stateful"):
+        layer.refuse("a masked Bidirectional that returns or keeps its state", "return the sequences only")
+        return
+    backward = layer.config.get("backward_layer") or {
+        "class_name": inner["class_name"],
+        "config": {**config, "go_backwards": not config.get("go_backwards", False)},
+    }
+    made = Expansion(layer)
+    (x,) = made.inputs
+    ahead = made.add(inner["class_name"], config, x, name="forward")
+    back = made.add(backward["class_name"], backward["config"], x, name="backward")
+    back = made.operation("Flip", {"axis": 1}, back)
+    outputs = [ahead, back]
+    merge = layer.config.get("merge_mode", "concat")
+    if merge:
+        outputs = [made.add(_RNN_MERGES[merge], {"axis": -1} if merge == "concat" else {}, ahead, back, name="merge")]
+    for side in ("forward", "backward"):
+        for role in _roles(layer, side):
+            layer.weight(f"{side}/{role}", to=f"{side}:{role}")
+    made.done(*outputs, why="Keras 3's Bidirectional sets masked steps to zero, the old one keeps them")
+
+
+def _roles(layer: Layer, side: str) -> list[str]:
+    return [role.split("/", 1)[1] for role in layer.weight_shapes if role.startswith(f"{side}/")]
+
+
+def bilinear_upsampling(layer: Layer) -> None:
+    """Old bilinear sampling: out[q f + p] = in[q] (1 - p/f) + in[q + 1] p/f, the last pixel repeated.
+
+    Nearest upsampling followed by a mean over f neighbours is the same sum. Sizes that are free are built
+    this way for half-pixel sampling too, since Keras 3 cannot resize them.
+    """
+    mode = layer.config.get("interpolation")
+    spatial = layer.input_specs[0][0][1:3] if layer.config.get("data_format") != "channels_first" else []
+    free = mode == "bilinear" and None in spatial
+    if mode != LEGACY_BILINEAR and not free:
+        return
+    if layer.config.get("data_format") == "channels_first":
+        layer.refuse("bilinear upsampling of channels_first images", "put the channels last")
+        return
+    size = layer.config["size"]
+    factors = [size, size] if isinstance(size, int) else list(size)
+    made = Expansion(layer)
+    x = made.add("UpSampling2D", {"size": factors, "interpolation": "nearest"}, *made.inputs)
+    before = [0 if mode == LEGACY_BILINEAR else (f - 1) // 2 if f % 2 else f // 2 for f in factors]
+    after = [f - 1 if mode == LEGACY_BILINEAR else b for f, b in zip(factors, before, strict=True)]
+    pads = [[0, 0], *[[b, a] for b, a in zip(before, after, strict=True)], [0, 0]]
+    x = made.operation("Pad", {"pad_width": pads, "mode": "symmetric"}, x)
+    x = made.add("AveragePooling2D", {"pool_size": factors, "strides": 1}, x)
+    if free and any(f % 2 == 0 for f in factors):
+        # An even factor samples between two pixels: the mean of two neighbouring means.
+        x = made.add("AveragePooling2D", {"pool_size": [2 - f % 2 for f in factors], "strides": 1}, x)
+    made.done(x, why="bilinear sampling of the old version, which Keras 3 does not have")
+
+
+def causal_separable(layer: Layer) -> None:
+    """SeparableConv1D lost ``padding="causal"``: pad on the left, then a valid convolution."""
+    if layer.config.get("padding") != "causal":
+        return
+    kernel, dilation = (_first(layer.config[key]) for key in ("kernel_size", "dilation_rate"))
+    made = Expansion(layer)
+    x = made.add("ZeroPadding1D", {"padding": [dilation * (kernel - 1), 0]}, *made.inputs)
+    x = made.add("SeparableConv1D", {**layer.config, "padding": "valid"}, x, name="conv")
+    _move_weights(layer, "conv")
+    made.done(x, why="Keras 3's SeparableConv1D has no causal padding")
+
+
+def _first(value: Any) -> int:
+    return int(value[0] if isinstance(value, list) else value)
+
+
+def _move_weights(layer: Layer, inner: str) -> None:
+    for role in layer.weight_shapes:
+        target = layer.weights.get(role, (role, []))[0]
+        layer.weight(role, to=f"{inner}:{target}")
+
+
+def softmax_without_mask(layer: Layer) -> None:
+    """Old Softmax hands a mask on without looking at it; Keras 3's multiplies by it."""
+    if not layer.masked:
+        return
+    if isinstance(layer.config.get("axis"), list):
+        layer.refuse("a masked softmax over several axes", "remove the mask before it")
+        return
+    made = Expansion(layer)
+    x = made.add("Activation", {"activation": "softmax"}, *made.inputs)
+    if layer.config.get("axis", -1) not in (-1, len(layer.input_specs[0][0]) - 1):
+        layer.refuse("a masked softmax over another axis than the last", "permute the axes around it")
+    made.done(x, why="the old Softmax ignores masks")
+
+
+def several_axes(layer: Layer) -> None:
+    """BatchNormalization over several axes: merge them into one, normalise, and take them apart again."""
+    axes = layer.config.get("axis")
+    if not isinstance(axes, list) or len(axes) < 2:
+        return
+    shape, _ = layer.input_specs[0]
+    axes = sorted(a % len(shape) for a in axes)
+    others = [a for a in range(1, len(shape)) if a not in axes]
+    sizes = [shape[a] for a in (*others, *axes)]
+    if 0 in axes or None in sizes:
+        layer.refuse(f"normalises over the axes {axes} of a shape with free dimensions {shape}", "fix the input's size")
+        return
+    made = Expansion(layer)
+    order = [*others, *axes]
+    x = made.add("Permute", {"dims": order}, *made.inputs)
+    merged = 1
+    for axis in axes:
+        merged *= int(shape[axis] or 1)
+    x = made.add("Reshape", {"target_shape": [*(shape[a] for a in others), merged]}, x)
+    x = made.add("BatchNormalization", {**layer.config, "axis": -1}, x, name="norm")
+    x = made.add("Reshape", {"target_shape": sizes}, x)
+    x = made.add("Permute", {"dims": [order.index(a) + 1 for a in range(1, len(shape))]}, x)
+    for role in layer.weight_shapes:
+        layer.weight(role, {"op": "reshape", "shape": [merged]}, to=f"norm:{role}")
+    made.done(x, why="Keras 3 normalises over one axis")
+
+
+def locally_connected(layer: Layer) -> None:
+    """LocallyConnected1D/2D: shifted views of the input side by side, then one product per position."""
+    config, rank = layer.config, 1 if layer.class_name == "LocallyConnected1D" else 2
+    if config.get("data_format") == "channels_first" or config.get("padding", "valid") != "valid":
+        layer.refuse("a locally connected layer with channels first or same padding", "use channels_last and valid padding")
+        return
+    shape, _ = layer.input_specs[0]
+    kernel, strides = ([config[k]] if isinstance(config[k], int) else list(config[k]) for k in ("kernel_size", "strides"))
+    lengths, channels, filters = shape[1:-1], shape[-1], config["filters"]
+    if None in shape[1:]:
+        layer.refuse(f"a locally connected layer on a free shape {shape}", "fix the input's size")
+        return
+    out = [(n - k) // s + 1 for n, k, s in zip(lengths, kernel, strides, strict=True)]  # type: ignore[operator]
+    made = Expansion(layer)
+    views = _views(made, rank, lengths, kernel, strides, out)
+    x = views[0] if len(views) == 1 else made.add("Concatenate", {"axis": -1}, *views)
+    letters = "xy"[:rank]
+    dense = {
+        "equation": f"b{letters}k,{letters}kf->b{letters}f",
+        "output_shape": [*out, filters],
+        "bias_axes": f"{letters}f" if config.get("use_bias", True) else None,
+        **{k: v for k, v in config.items() if k.startswith(("kernel_", "bias_", "activ")) and k != "kernel_size"},
+    }
+    x = made.add("EinsumDense", dense, x, name="product")
+    wide = [*out, int(channels or 0) * _product(kernel), filters]
+    local = {"op": "local_kernel", "implementation": config.get("implementation", 1), "input": lengths, "kernel": kernel,
+             "strides": strides, "channels": channels, "filters": filters}  # fmt: skip
+    layer.weight("kernel", local, {"op": "reshape", "shape": wide}, to="product:kernel")
+    layer.weight("bias", {"op": "reshape", "shape": [*out, filters]}, to="product:bias")
+    made.done(x, why="locally connected layers were removed from Keras 3")
+
+
+def _product(values: list[int]) -> int:
+    total = 1
+    for value in values:
+        total *= value
+    return total
+
+
+def _views(
+    made: Expansion, rank: int, lengths: list[int | None], kernel: list[int], strides: list[int], out: list[int]
+) -> list[Tensor]:
+    """The input shifted to every place of the kernel, row by row, each thinned to the strides."""
+    places = [[i] for i in range(kernel[0])]
+    for size in kernel[1:]:
+        places = [[*p, i] for p in places for i in range(size)]
+    views = []
+    for place in places:
+        crop = [
+            [p, int(n or 0) - p - (o - 1) * s - 1] for p, n, o, s in zip(place, lengths, out, strides, strict=True)
+        ]
+        x = made.add(f"Cropping{rank}D", {"cropping": crop[0] if rank == 1 else crop}, *made.inputs)
+        if any(s > 1 for s in strides):
+            pool = {"pool_size": [1] * rank, "strides": strides} if rank > 1 else {"pool_size": 1, "strides": strides[0]}
+            x = made.add(f"MaxPooling{rank}D", pool, x)
+        views.append(x)
+    return views
+
+
+def time_major(layer: Layer) -> None:
+    """Recurrent layers that take (time, batch, …): the same layer between two transpositions."""
+    if not layer.config.pop("time_major", False):
+        return
+    if layer.config.get("stateful") or len(layer.input_specs) != 1:
+        layer.refuse("time_major=True with states", "transpose around the layer in the source model")
+        return
+    shape = layer.input_specs[0][0]
+    swap = {"axes": [1, 0, *range(2, len(shape))]}
+    made = Expansion(layer)
+    x = made.operation("Transpose", swap, *made.inputs)
+    config = _as_keras3(layer.config)
+    first = made.add(layer.class_name, config, x, name="recurrent")
+    states = [[first[0], 0, i + 1] for i in range(_state_count(layer))] if config.get("return_state") else []
+    if config.get("return_sequences"):
+        first = made.operation("Transpose", {"axes": [1, 0, 2]}, first)
+    _move_weights(layer, "recurrent")
+    made.done(first, *states, why="Keras 3 layers take (batch, time, …) only")
+
+
+def _as_keras3(config: dict[str, Any]) -> dict[str, Any]:
+    cell = config.get("cell")
+    if not isinstance(cell, dict):
+        return dict(config)
+    return {**config, "cell": {"module": "keras.layers", "registered_name": None, **cell}}
+
+
+def _state_count(layer: Layer) -> int:
+    """States of a recurrent layer or cell: two for an LSTM, else one."""
+    cell = layer.config.get("cell")
+    name = cell["class_name"] if isinstance(cell, dict) else layer.class_name
+    if name == "StackedRNNCells" and isinstance(cell, dict):
+        return sum(2 if c["class_name"] == "LSTMCell" else 1 for c in cell["config"]["cells"])
+    return 2 if "LSTM" in name else 1
+
+
+def lone_stacked_cell(layer: Layer) -> None:
+    """StackedRNNCells of one cell does not run in Keras 3; it is that cell."""
+    cell = layer.config.get("cell")
+    if isinstance(cell, dict) and cell["class_name"] == "StackedRNNCells" and len(cell["config"]["cells"]) == 1:
+        layer.config["cell"] = cell["config"]["cells"][0]
+        for role in list(layer.weight_shapes):
+            target = layer.weights.get(role, (role, []))[0]
+            layer.weight(role, to=target.replace("cells/0/", "", 1))
+        layer.note("cell", "StackedRNNCells of one cell", layer.config["cell"]["class_name"], "the same cell alone")
+
+
+def fused_epsilon(layer: Layer) -> None:
+    """TF1's fused kernel raises a small epsilon to 1.001e-5 (cuDNN's minimum, applied on every device)."""
+    rank = len(layer.input_specs[0][0]) if layer.input_specs else 0
+    axis = layer.config.get("axis")
+    axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
+    fused = rank == 4 and axis in (1, 3, -1) and not layer.config.get("renorm") and layer.config.get("fused") is not False
+    if fused and layer.config.get("epsilon", 1e-3) < FUSED_EPSILON:
+        layer.set("epsilon", FUSED_EPSILON, "the smallest epsilon of TF1's fused kernel")
