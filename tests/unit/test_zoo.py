@@ -116,6 +116,13 @@ def test_the_snapshot_of_configs_lists_distinct_values() -> None:
     assert table == {"Dense": {"units": [3, 4], "name": ["d"]}}
 
 
+def test_bytecode_stays_out_of_the_snapshot() -> None:
+    code = "4wEAAAAAAAAAAQAAAAIAAABDAAAAcwgAAAB8AGQBFABTACkCTmcAAAAAAAAAQKkAKQHaAXhyAQAA\nAHIBAAAA\n"
+    table: dict[str, dict[str, list[object]]] = {}
+    configs.collect({"class_name": "Lambda", "config": {"function": [code, None, [2.5]]}}, table)
+    assert table == {"Lambda": {"function": [["<bytecode>", None, [2.5]]]}}
+
+
 def test_a_new_index_keeps_other_entries_and_deletes_what_no_case_owns(tmp_path: Path) -> None:
     kept, again = list(CASES)[:2]
     for name in ("kept.h5", "gone.h5", "foreign.h5"):

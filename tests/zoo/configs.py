@@ -3,12 +3,26 @@
 import gzip
 import json
 import os
+import re
 
 from zoo import writer
 
 CAP = 20
-# Bytecode and arrays say nothing about the argument and would fill the snapshot.
+# Large arrays say nothing about the argument and would fill the snapshot.
 LONGEST = 400
+# So does bytecode, which also holds the path of the file it was compiled from.
+_BASE64 = re.compile(r"[A-Za-z0-9+/=\s]{60,}")
+
+
+def _shown(value):
+    """The value with bytecode replaced by a word."""
+    if isinstance(value, str) and _BASE64.fullmatch(value):
+        return "<bytecode>"
+    if isinstance(value, list):
+        return [_shown(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _shown(item) for key, item in value.items()}
+    return value
 
 
 def collect(config, table):
@@ -27,6 +41,7 @@ def collect(config, table):
             # Topology is not an argument: layers and their connections differ in every model.
             if name in ("layers", "input_layers", "output_layers"):
                 continue
+            value = _shown(value)
             if len(seen) < CAP and value not in seen and len(json.dumps(value)) <= LONGEST:
                 seen.append(value)
     for value in config.values():
