@@ -1,0 +1,74 @@
+"""The command line as a user calls it, from tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = Path(__file__).resolve().parent / "scripts"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """A command line that ended."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """What ``--json`` printed."""
+        return dict(json.loads(self.stdout))
+
+    @property
+    def text(self) -> str:
+        return self.stdout + self.stderr
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A finished run and its results folder."""
+
+    done: Done
+    out: Path
+
+    @property
+    def report(self) -> dict[str, Any]:
+        return dict(json.loads((self.out / "report.json").read_text()))
+
+
+Harness = Callable[..., Done]
+Once = Callable[[str, Callable[[Path], None]], Path]
+
+
+def ctrl_c_works() -> None:
+    # A shell starts background jobs with SIGINT ignored, and Python then leaves it so.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def start(*arguments: object, cwd: Path, preexec: Callable[[], None] = ctrl_c_works) -> subprocess.Popen[str]:
+    """``python -m harness ARGUMENTS`` in a folder, started."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "harness", *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=preexec,  # noqa: PLW1509 - tests that use it start no threads
+    )
+
+
+def end(process: subprocess.Popen[str], timeout_s: float = 300.0) -> Done:
+    """How a started command line ended."""
+    stdout, stderr = process.communicate(timeout=timeout_s)
+    return Done(status=process.returncode, stdout=stdout, stderr=stderr)
