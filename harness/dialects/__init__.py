@@ -130,9 +130,7 @@ def _take_back(layer: Layer, inner: Layer) -> None:
     _merge_weights(layer, inner.weights)
     if layer.class_name == "Bidirectional" and slot == "layer" and not layer.config.get("backward_layer"):
         # One config serves both directions, so both directions' weights change alike.
-        both = {
-            _backward(role): (_backward(to), transforms) for role, (to, transforms) in inner.weights.items()
-        }
+        both = {_backward(role): (_backward(to), transforms) for role, (to, transforms) in inner.weights.items()}
         _merge_weights(layer, both)
     layer.ledger.extend(inner.ledger)
     layer.obstacles.extend(inner.obstacles)
@@ -169,8 +167,8 @@ def translate(
     run = _Run(chain(old, new), new, options, [e for e in arrays if "role" in e])
     masked = masks.masked_layers(graph)
     translated = run.graph(graph, (), masked)
-    weights = {e["name"]: run.weight(tuple(e["layer"]), e["role"]) for e in arrays if "role" in e}
-    weights = {name: move for name, move in weights.items() if move is not None}
+    moves = {e["name"]: run.weight(tuple(e["layer"]), e["role"]) for e in arrays if "role" in e}
+    weights = {name: move for name, move in moves.items() if move is not None}
     return Translation(
         graph=translated, weights=weights, ledger=tuple(run.ledger), obstacles=tuple(dict.fromkeys(run.obstacles))
     )

@@ -22,9 +22,7 @@ class Expansion:
     def _input(self, index: int, shape: list[int | None], dtype: str) -> Tensor:
         return self._append("InputLayer", {"batch_shape": shape, "dtype": dtype}, [], f"input_{index}")
 
-    def _append(
-        self, class_name: str, config: dict[str, Any], inputs: list[Tensor], name: str, **more: Any
-    ) -> Tensor:
+    def _append(self, class_name: str, config: dict[str, Any], inputs: list[Tensor], name: str, **more: Any) -> Tensor:
         call = {"inputs": inputs, "kwargs": more.pop("kwargs", {})}
         self.layers.append({"name": name, "class_name": class_name, "config": config, "calls": [call], **more})
         return [name, 0, 0]

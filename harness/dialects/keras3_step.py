@@ -54,17 +54,26 @@ def _activation(layer: Layer, key: str) -> None:
     elif value == objects.OLD_HARD_SIGMOID:
         _hard_sigmoid(layer, key)
     elif value not in objects.SAME_ACTIVATIONS:
-        layer.refuse(f"{key}: the activation {value!r} is not one of Keras", "supply the model with a built-in activation")
+        layer.refuse(
+            f"{key}: the activation {value!r} is not one of Keras", "supply the model with a built-in activation"
+        )
 
 
 def _hard_sigmoid(layer: Layer, key: str) -> None:
     """TF1's clip(0.2 x + 0.5, 0, 1) is today's relu6(x + 3)/6 at 1.2 x: pinned as layers, or folded into the weights."""
     if layer.options.get("hard_sigmoid") == "fold" and _fold(layer, key):
         layer.note(
-            key, "hard_sigmoid (TF1)", "hard_sigmoid (Keras 3)", "folded: its input's weights are multiplied by 1.2, exact"
+            key,
+            "hard_sigmoid (TF1)",
+            "hard_sigmoid (Keras 3)",
+            "folded: its input's weights are multiplied by 1.2, exact",
         )
         return
-    units = layer.config.get("units") if layer.class_name in ("LSTM", "GRU", "SimpleRNN") or "Cell" in layer.class_name else None
+    units = (
+        layer.config.get("units")
+        if layer.class_name in ("LSTM", "GRU", "SimpleRNN") or "Cell" in layer.class_name
+        else None
+    )
     layer.config[key] = objects.pinned_hard_sigmoid(layer.config.get("dtype"), units)
     layer.note(
         key,
@@ -176,7 +185,9 @@ def _attention(layer: Layer) -> None:
 
 def _negative_threshold(layer: Layer) -> None:
     if (layer.config.get("threshold") or 0) < 0:
-        layer.refuse(f"threshold={layer.config['threshold']}: Keras 3 accepts none below zero", "shift the input instead")
+        layer.refuse(
+            f"threshold={layer.config['threshold']}: Keras 3 accepts none below zero", "shift the input instead"
+        )
 
 
 def _stacked(layer: Layer) -> None:
@@ -206,12 +217,11 @@ UP: Table = {
     "Conv3DTranspose": (drop_if("groups", (1, None), "grouped transposed convolution", "split the layer"),),
     "SeparableConv1D": (_separable, rebuild.causal_separable),
     "SeparableConv2D": (_separable,),
-    "DepthwiseConv2D": (_depthwise, rename_weight("depthwise_kernel", "kernel"),),
-    **{
-        f"{kind}Pooling{rank}D": ()
-        for kind in ("Max", "Average", "GlobalMax", "GlobalAverage")
-        for rank in (1, 2, 3)
-    },
+    "DepthwiseConv2D": (
+        _depthwise,
+        rename_weight("depthwise_kernel", "kernel"),
+    ),
+    **{f"{kind}Pooling{rank}D": () for kind in ("Max", "Average", "GlobalMax", "GlobalAverage") for rank in (1, 2, 3)},
     "BatchNormalization": (_batch_normalization,),
     "Embedding": (drop(("input_length",), "the length of its input stands in the input layer"),),
     "LSTM": (_recurrent,),
@@ -236,11 +246,8 @@ UP: Table = {
     "GaussianNoise": (),
     "GaussianDropout": (),
     "AlphaDropout": (),
-    **{
-        name: ()
-        for name in ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "Dot")
-    },
-    **{name: () for name in ("Reshape", "Permute", "Flatten", "RepeatVector", "Masking", "ActivityRegularization")},
+    **dict.fromkeys(("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "Dot"), ()),
+    **dict.fromkeys(("Reshape", "Permute", "Flatten", "RepeatVector", "Masking", "ActivityRegularization"), ()),
     **{f"{kind}{rank}D": () for kind in ("ZeroPadding", "Cropping") for rank in (1, 2, 3)},
     "UpSampling1D": (),
     "UpSampling2D": (rebuild.bilinear_upsampling,),

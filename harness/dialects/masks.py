@@ -23,7 +23,9 @@ def masked_layers(graph: Mapping[str, Any]) -> set[tuple[str, ...]]:
     return found
 
 
-def _walk(graph: Mapping[str, Any], path: tuple[str, ...], masked_inputs: set[int], found: set[tuple[str, ...]]) -> bool:
+def _walk(
+    graph: Mapping[str, Any], path: tuple[str, ...], masked_inputs: set[int], found: set[tuple[str, ...]]
+) -> bool:
     """Whether the graph's outputs can carry a mask, given which of its inputs do."""
     carrying = {graph["inputs"][i][0] for i in masked_inputs}
     for _ in range(len(graph["layers"])):

@@ -96,9 +96,7 @@ _ALIASES = {
 }  # fmt: skip
 
 
-def _known(
-    layer: Layer, key: str, value: Any, table: dict[str, tuple[str, ...]], module: str, kind: str
-) -> Any:
+def _known(layer: Layer, key: str, value: Any, table: dict[str, tuple[str, ...]], module: str, kind: str) -> Any:
     name, config = _split(value)
     name = _ALIASES.get(name, name)
     if name not in table:
@@ -124,5 +122,7 @@ def pinned_hard_sigmoid(dtype: str | None, units: int | None) -> dict[str, Any]:
         module_form("keras.layers", "ReLU", {"name": "clip", "max_value": 1.0, **typed}),
     ]
     if units is not None:
-        layers.insert(0, module_form("keras.layers", "InputLayer", {"batch_shape": [None, units], "name": "x", **typed}))
+        layers.insert(
+            0, module_form("keras.layers", "InputLayer", {"batch_shape": [None, units], "name": "x", **typed})
+        )
     return module_form("keras", "Sequential", {"name": "hard_sigmoid_tf1", "layers": layers, **typed})

@@ -147,15 +147,19 @@ def locally_connected(layer: Layer) -> None:
     """LocallyConnected1D/2D: shifted views of the input side by side, then one product per position."""
     config, rank = layer.config, 1 if layer.class_name == "LocallyConnected1D" else 2
     if config.get("data_format") == "channels_first" or config.get("padding", "valid") != "valid":
-        layer.refuse("a locally connected layer with channels first or same padding", "use channels_last and valid padding")
+        layer.refuse(
+            "a locally connected layer with channels first or same padding", "use channels_last and valid padding"
+        )
         return
     shape, _ = layer.input_specs[0]
-    kernel, strides = ([config[k]] if isinstance(config[k], int) else list(config[k]) for k in ("kernel_size", "strides"))
+    kernel, strides = (
+        [config[k]] if isinstance(config[k], int) else list(config[k]) for k in ("kernel_size", "strides")
+    )
     lengths, channels, filters = shape[1:-1], shape[-1], config["filters"]
     if None in shape[1:]:
         layer.refuse(f"a locally connected layer on a free shape {shape}", "fix the input's size")
         return
-    out = [(n - k) // s + 1 for n, k, s in zip(lengths, kernel, strides, strict=True)]  # type: ignore[operator]
+    out = [(n - k) // s + 1 for n, k, s in zip(lengths, kernel, strides, strict=True)]
     made = Expansion(layer)
     views = _views(made, rank, lengths, kernel, strides, out)
     x = views[0] if len(views) == 1 else made.add("Concatenate", {"axis": -1}, *views)
@@ -191,12 +195,12 @@ def _views(
         places = [[*p, i] for p in places for i in range(size)]
     views = []
     for place in places:
-        crop = [
-            [p, int(n or 0) - p - (o - 1) * s - 1] for p, n, o, s in zip(place, lengths, out, strides, strict=True)
-        ]
+        crop = [[p, int(n or 0) - p - (o - 1) * s - 1] for p, n, o, s in zip(place, lengths, out, strides, strict=True)]
         x = made.add(f"Cropping{rank}D", {"cropping": crop[0] if rank == 1 else crop}, *made.inputs)
         if any(s > 1 for s in strides):
-            pool = {"pool_size": [1] * rank, "strides": strides} if rank > 1 else {"pool_size": 1, "strides": strides[0]}
+            pool = (
+                {"pool_size": [1] * rank, "strides": strides} if rank > 1 else {"pool_size": 1, "strides": strides[0]}
+            )
             x = made.add(f"MaxPooling{rank}D", pool, x)
         views.append(x)
     return views
@@ -254,6 +258,8 @@ def fused_epsilon(layer: Layer) -> None:
     rank = len(layer.input_specs[0][0]) if layer.input_specs else 0
     axis = layer.config.get("axis")
     axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
-    fused = rank == 4 and axis in (1, 3, -1) and not layer.config.get("renorm") and layer.config.get("fused") is not False
+    fused = (
+        rank == 4 and axis in (1, 3, -1) and not layer.config.get("renorm") and layer.config.get("fused") is not False
+    )
     if fused and layer.config.get("epsilon", 1e-3) < FUSED_EPSILON:
         layer.set("epsilon", FUSED_EPSILON, "the smallest epsilon of TF1's fused kernel")

@@ -29,6 +29,8 @@ UP_1_14: Table = {
     "BatchNormalizationV1": (rename_class("BatchNormalization"),),
     "BatchNormalizationV2": (rename_class("BatchNormalization"),),
 }
+
+
 def _corner_sampled(layer: Layer) -> None:
     """Bilinear upsampling aligned corners of pixels before 1.15, and their centres since."""
     if layer.config.get("interpolation") == "bilinear":

@@ -145,16 +145,19 @@ class PairRun:
         return Bundle.open(job.folder / "out" / "bundle")
 
     def _finish(self, case: Case, folder: Path, bundle: Bundle | HarnessError, worker: WarmWorker) -> CaseResult:
+        if isinstance(bundle, HarnessError):
+            return self._ended(case, bundle)
         try:
-            if isinstance(bundle, HarnessError):
-                raise bundle
             return self._import(case, folder, bundle, worker)
         except HarnessError as error:
-            status = "refused" if error.kind.exit_status == Exit.REFUSED else "failed"
-            reason = " | ".join([error.message, *error.details[:12]])
-            return self._result(case, status, code=error.code, reason=reason)
+            return self._ended(case, error)
         except Exception as error:  # noqa: BLE001 - one case must not end the matrix
             return self._result(case, "failed", code="internal", reason=f"{type(error).__name__}: {error}")
+
+    def _ended(self, case: Case, error: HarnessError) -> CaseResult:
+        status = "refused" if error.kind.exit_status == Exit.REFUSED else "failed"
+        reason = " | ".join([error.message, *error.details[:12]])
+        return self._result(case, status, code=error.code, reason=reason)
 
     def _result(self, case: Case, status: str, **more: Any) -> CaseResult:
         return CaseResult(

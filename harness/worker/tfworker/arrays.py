@@ -202,14 +202,16 @@ class ArrayReader:
         want = np.dtype(dtype).newbyteorder("<")
         if found_dtype != want or found_shape != shape:
             raise FormatError(
-                "array %r: the manifest says %s %s, the file holds %s %s" % (name, want, shape, found_dtype, found_shape)
+                "array %r: the manifest says %s %s, the file holds %s %s"
+                % (name, want, shape, found_dtype, found_shape)
             )
         count = 1
         for dimension in shape:
             count *= dimension
         if count * want.itemsize != size - skip:
             raise FormatError(
-                "array %r: shape %s needs %d bytes, the member holds %d" % (name, shape, count * want.itemsize, size - skip)
+                "array %r: shape %s needs %d bytes, the member holds %d"
+                % (name, shape, count * want.itemsize, size - skip)
             )
         if not count:
             return np.empty(shape, dtype=want)

@@ -136,7 +136,9 @@ def assign(model: Any, plan: Dict[str, Any], reader: ArrayReader) -> Dict[str, A
             problems.append("unused: %s has no place in the new model (%s of %s)" % (name, key[1], "/".join(key[0])))
         else:
             pairs.append((name, move, variable))
-    problems += ["missing: nothing for %s of %s, shape %s" % (r, "/".join(p), tuple(v.shape)) for (p, r), v in targets.items()]
+    problems += [
+        "missing: nothing for %s of %s, shape %s" % (r, "/".join(p), tuple(v.shape)) for (p, r), v in targets.items()
+    ]
     equal, transformed, unequal = 0, [], []  # type: int, List[Any], List[Any]
     for name, move, variable in pairs:
         steps = [dict(t, value=reader.get(t["array"])) if "array" in t else t for t in move["transforms"]]
@@ -158,7 +160,14 @@ def assign(model: Any, plan: Dict[str, Any], reader: ArrayReader) -> Dict[str, A
         del array
     if problems:
         raise Refusal("weights-mismatch", "%d weights do not correspond" % len(problems), problems)
-    return {"total": len(pairs), "equal": equal, "transformed": transformed, "unequal": unequal, "missing": [], "unused": []}
+    return {
+        "total": len(pairs),
+        "equal": equal,
+        "transformed": transformed,
+        "unequal": unequal,
+        "missing": [],
+        "unused": [],
+    }
 
 
 def _targets(model: Any, graph: Dict[str, Any]) -> Dict[Any, Any]:

@@ -11,7 +11,11 @@ def check(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
 
     keras = compat.import_keras(request["flavour"])
     context.step("compute")
-    value = keras.backend.get_value(keras.backend.variable(np.full((2, 2), 3.0))) if hasattr(keras.backend, "get_value") else 3.0
+    value = (
+        keras.backend.get_value(keras.backend.variable(np.full((2, 2), 3.0)))
+        if hasattr(keras.backend, "get_value")
+        else 3.0
+    )
     if float(np.sum(value)) not in (12.0, 3.0):
         raise RuntimeError("TensorFlow computes %r for a matrix of threes" % value)
     return compat.versions(keras)

@@ -17,7 +17,16 @@ SETS = (
     ("zeros", 1, 0, "zeros; one constant id"),
 )
 #: lengths for free dimensions, tried in this order until the model accepts all sets
-LENGTHS = ((7, 8, 10), (12, 13, 17), (16, 32, 48), (32, 64, 96), (64, 128, 96), (128, 160, 192), (224, 256, 224), (512, 512, 512))
+LENGTHS = (
+    (7, 8, 10),
+    (12, 13, 17),
+    (16, 32, 48),
+    (32, 64, 96),
+    (64, 128, 96),
+    (128, 160, 192),
+    (224, 256, 224),
+    (512, 512, 512),
+)
 
 #: layers that hand values on unchanged (or rearranged), so that the domain of their input is that of their readers
 PASSING = {
@@ -85,7 +94,9 @@ def make(name: str, spec: Dict[str, Any], domain: Dict[str, Any], lengths: Tuple
     shape[0] = batch if spec["shape"][0] is None else spec["shape"][0]
     rng = np.random.RandomState(SEED + 101 * position + row)
     if spec["dtype"] == "string":
-        return np.array([b"probe %d" % i for i in rng.randint(0, 100, size=int(np.prod(shape)))], dtype=object).reshape(shape)
+        return np.array([b"probe %d" % i for i in rng.randint(0, 100, size=int(np.prod(shape)))], dtype=object).reshape(
+            shape
+        )
     if domain["below"] is not None:
         return _ids(name, rng, shape, domain).astype(spec["dtype"])
     if spec["dtype"] == "bool":
@@ -121,7 +132,9 @@ def _pad(array: Any, value: Any) -> None:
 def _reals(name: str, rng: Any, shape: List[int], domain: Dict[str, Any]) -> Any:
     if name == "zeros":
         return np.zeros(shape)
-    values = {"normal": rng.standard_normal, "unit": rng.random_sample}.get(name, lambda s: rng.uniform(-8, 8, s))(shape)
+    values = {"normal": rng.standard_normal, "unit": rng.random_sample}.get(name, lambda s: rng.uniform(-8, 8, s))(
+        shape
+    )
     if domain["masks"] and domain["mask_value"] is not None:
         _pad(values, domain["mask_value"])
     return values

@@ -50,7 +50,9 @@ class Context(object):
         self._close()
         self._step = (name, time.time())
         with open("events.jsonl", "a") as stream:
-            stream.write(json.dumps({"event": "step", "name": name, "time_s": round(time.time() - self.started, 3)}) + "\n")
+            stream.write(
+                json.dumps({"event": "step", "name": name, "time_s": round(time.time() - self.started, 3)}) + "\n"
+            )
 
     def _close(self) -> None:
         if self._step:

@@ -114,7 +114,9 @@ class _Layers:
         live = {layer.name: layer for layer in model.layers}
         tensors, owners = [], []  # type: List[Any], List[Any]
         for layer, index in calls:
-            for position, tensor in enumerate(compat.node_outputs(compat.network_nodes(model, live[layer["name"]])[index])):
+            for position, tensor in enumerate(
+                compat.node_outputs(compat.network_nodes(model, live[layer["name"]])[index])
+            ):
                 tensors.append(tensor)
                 owners.append((layer["name"], index, position))
         values = evaluate(model, compat.evaluator(self.keras, compat.input_tensors(model), tensors), arrays)

@@ -162,7 +162,9 @@ def _check(graph: Graph) -> None:
         raise TopologyError("two layers of %r have the same name" % graph["name"])
     for name, call, _ in _references(graph):
         if call >= calls.get(name, 0):
-            raise TopologyError("%r refers to call %d of the layer %r, which is not there" % (graph["name"], call, name))
+            raise TopologyError(
+                "%r refers to call %d of the layer %r, which is not there" % (graph["name"], call, name)
+            )
 
 
 def schedule(graph: Graph) -> List[Any]:
@@ -184,7 +186,9 @@ def schedule(graph: Graph) -> List[Any]:
             else:
                 waiting.append((layer, index))
         if len(waiting) == len(pending):
-            raise TopologyError("the layers %s wait for each other" % ", ".join(sorted({w[0]["name"] for w in waiting})))
+            raise TopologyError(
+                "the layers %s wait for each other" % ", ".join(sorted({w[0]["name"] for w in waiting}))
+            )
         pending = waiting
     return order
 
