@@ -38,191 +38,48 @@ def _kind(code: str, exit_status: Exit, means: str, remedy: str) -> tuple[str, E
     return code, ErrorKind(code=code, exit_status=exit_status, means=means, remedy=remedy)
 
 
-# fmt: off  (a row is a line)
+# A row is a line.
+# fmt: off
 CATALOGUE: dict[str, ErrorKind] = dict(
     [
         # Usage: the call itself is off; nothing was started.
-        _kind(
-            "usage", Exit.USAGE, "The command line could not be understood.", "See `--help`; each command has examples."
-        ),
+        _kind("usage", Exit.USAGE, "The command line could not be understood.", "See `--help`; each command has examples."),
         _kind("source-missing", Exit.USAGE, "There is no file or folder at the given path.", "Check the path."),
         _kind("source-unreadable", Exit.USAGE, "The file exists but may not be read.", "Check the file's permissions."),
-        _kind(
-            "output-occupied",
-            Exit.USAGE,
-            "The output path holds something that the harness did not write.",
-            "Choose another `--out`, or move what is there.",
-        ),
-        _kind(
-            "output-unwritable",
-            Exit.USAGE,
-            "The output folder cannot be created or written.",
-            "Check permissions of the parent folder, or choose another `--out`.",
-        ),
-        _kind(
-            "samples-invalid",
-            Exit.USAGE,
-            "The samples given with `--inputs` do not fit the model's inputs.",
-            "Give one array per model input, keyed by input name, all with the same number of rows.",
-        ),
+        _kind("output-occupied", Exit.USAGE, "The output path holds something that the harness did not write.", "Choose another `--out`, or move what is there."),
+        _kind("output-unwritable", Exit.USAGE, "The output folder cannot be created or written.", "Check permissions of the parent folder, or choose another `--out`."),
+        _kind("samples-invalid", Exit.USAGE, "The samples given with `--inputs` do not fit the model's inputs.", "Give one array per model input, keyed by input name, all with the same number of rows."),
         # Refused: the input is understood (or recognised as something else) and will not be migrated.
         _kind("source-empty", Exit.REFUSED, "The file has no content.", "Copy the file again from where it was saved."),
-        _kind(
-            "source-truncated",
-            Exit.REFUSED,
-            "The file starts like the format it claims, but its end is missing or its structure is damaged.",
-            "Copy the file again and compare its size and checksum with the original.",
-        ),
-        _kind(
-            "source-not-recognised",
-            Exit.REFUSED,
-            "The content is no model format that the harness knows.",
-            "Use `inspect` to see what was found; whole-model HDF5 files are read today.",
-        ),
-        _kind(
-            "source-is-directory",
-            Exit.REFUSED,
-            "The path is a folder, and not a kind of model folder that can be read yet.",
-            "Name the model file inside it.",
-        ),
-        _kind(
-            "source-weights-only",
-            Exit.REFUSED,
-            "The file holds weights without an architecture.",
-            "Supply the whole-model file, saved with `model.save(...)`.",
-        ),
-        _kind(
-            "source-unsupported-format",
-            Exit.REFUSED,
-            "The format is recognised, but no reader exists for it yet.",
-            "See `docs/support.md` for what is read today.",
-        ),
-        _kind(
-            "source-wrong-era",
-            Exit.REFUSED,
-            "The file was written by another TensorFlow generation than the chosen source environment reads.",
-            "Leave `--from` at `auto`, or name the environment of the writing version.",
-        ),
-        _kind(
-            "source-not-loadable",
-            Exit.REFUSED,
-            "The source TensorFlow itself cannot load the file.",
-            "Read the reason below; a file that its own TensorFlow cannot load has to be repaired there first.",
-        ),
-        _kind(
-            "layer-unsupported",
-            Exit.REFUSED,
-            "The model uses layers or arguments without an exact equivalent in the target.",
-            "Each is named below with the reason and a way forward.",
-        ),
-        _kind(
-            "model-unsupported",
-            Exit.REFUSED,
-            "The model's structure cannot be carried over.",
-            "The reason is given below.",
-        ),
-        _kind(
-            "weights-mismatch",
-            Exit.REFUSED,
-            "Source and target weights do not correspond one to one.",
-            "All missing, unused and mis-shaped weights are listed below.",
-        ),
-        _kind(
-            "model-not-loadable",
-            Exit.REFUSED,
-            "The target TensorFlow cannot load the model to be verified.",
-            "Check that it is a `.keras` file or a SavedModel folder of that TensorFlow.",
-        ),
-        _kind(
-            "probes-impossible",
-            Exit.REFUSED,
-            "No probe input could be made that the source model accepts, so nothing could be proved.",
-            "Give real samples with `--inputs samples.npz`.",
-        ),
-        _kind(
-            "bundle-invalid",
-            Exit.REFUSED,
-            "The bundle breaks a rule of its format.",
-            "Export it again; a bundle is never repaired silently.",
-        ),
+        _kind("source-truncated", Exit.REFUSED, "The file starts like the format it claims, but its end is missing or its structure is damaged.", "Copy the file again and compare its size and checksum with the original."),
+        _kind("source-not-recognised", Exit.REFUSED, "The content is no model format that the harness knows.", "Use `inspect` to see what was found; whole-model HDF5 files are read today."),
+        _kind("source-is-directory", Exit.REFUSED, "The path is a folder, and not a kind of model folder that can be read yet.", "Name the model file inside it."),
+        _kind("source-weights-only", Exit.REFUSED, "The file holds weights without an architecture.", "Supply the whole-model file, saved with `model.save(...)`."),
+        _kind("source-unsupported-format", Exit.REFUSED, "The format is recognised, but no reader exists for it yet.", "See `docs/support.md` for what is read today."),
+        _kind("source-wrong-era", Exit.REFUSED, "The file was written by another TensorFlow generation than the chosen source environment reads.", "Leave `--from` at `auto`, or name the environment of the writing version."),
+        _kind("source-not-loadable", Exit.REFUSED, "The source TensorFlow itself cannot load the file.", "Read the reason below; a file that its own TensorFlow cannot load has to be repaired there first."),
+        _kind("layer-unsupported", Exit.REFUSED, "The model uses layers or arguments without an exact equivalent in the target.", "Each is named below with the reason and a way forward."),
+        _kind("model-unsupported", Exit.REFUSED, "The model's structure cannot be carried over.", "The reason is given below."),
+        _kind("weights-mismatch", Exit.REFUSED, "Source and target weights do not correspond one to one.", "All missing, unused and mis-shaped weights are listed below."),
+        _kind("model-not-loadable", Exit.REFUSED, "The target TensorFlow cannot load the model to be verified.", "Check that it is a `.keras` file or a SavedModel folder of that TensorFlow."),
+        _kind("probes-impossible", Exit.REFUSED, "No probe input could be made that the source model accepts, so nothing could be proved.", "Give real samples with `--inputs samples.npz`."),
+        _kind("bundle-invalid", Exit.REFUSED, "The bundle breaks a rule of its format.", "Export it again; a bundle is never repaired silently."),
         _kind("bundle-unsupported", Exit.REFUSED, "The bundle needs a newer reader.", "Upgrade the harness."),
-        _kind(
-            "bundle-corrupt",
-            Exit.REFUSED,
-            "An array's checksum differs from the one in the manifest.",
-            "Copy or export the bundle again.",
-        ),
-        _kind(
-            "pair-unsupported",
-            Exit.REFUSED,
-            "No translation exists between the two environments.",
-            "`envs list` shows the pairs that are tested.",
-        ),
+        _kind("bundle-corrupt", Exit.REFUSED, "An array's checksum differs from the one in the manifest.", "Copy or export the bundle again."),
+        _kind("pair-unsupported", Exit.REFUSED, "No translation exists between the two environments.", "`envs list` shows the pairs that are tested."),
         # Environments.
-        _kind(
-            "environment-unknown", Exit.USAGE, "There is no environment of that name.", "`envs list` shows all of them."
-        ),
-        _kind(
-            "environment-invalid",
-            Exit.INTERNAL,
-            "An environment file breaks its own rules.",
-            "Correct the file named below.",
-        ),
-        _kind(
-            "environment-no-interpreter",
-            Exit.ENVIRONMENT,
-            "The machine has no Python interpreter of the version that the environment needs.",
-            "Install that Python (pyenv, your distribution), or allow the harness to fetch one with `envs create NAME --fetch-python`.",
-        ),
-        _kind(
-            "environment-build-failed",
-            Exit.ENVIRONMENT,
-            "The packages of the environment could not be installed.",
-            "Read the installer's output below; most often the network or an index is not reachable.",
-        ),
-        _kind(
-            "environment-unhealthy",
-            Exit.ENVIRONMENT,
-            "The environment exists but does not work.",
-            "`envs remove NAME`, then run again: it is rebuilt.",
-        ),
-        _kind(
-            "environment-backend-missing",
-            Exit.ENVIRONMENT,
-            "The backend that was asked for is not there.",
-            "Use `--backend venv`.",
-        ),
+        _kind("environment-unknown", Exit.USAGE, "There is no environment of that name.", "`envs list` shows all of them."),
+        _kind("environment-invalid", Exit.INTERNAL, "An environment file breaks its own rules.", "Correct the file named below."),
+        _kind("environment-no-interpreter", Exit.ENVIRONMENT, "The machine has no Python interpreter of the version that the environment needs.", "Install that Python (pyenv, your distribution), or allow the harness to fetch one with `envs create NAME --fetch-python`."),
+        _kind("environment-build-failed", Exit.ENVIRONMENT, "The packages of the environment could not be installed.", "Read the installer's output below; most often the network or an index is not reachable."),
+        _kind("environment-unhealthy", Exit.ENVIRONMENT, "The environment exists but does not work.", "`envs remove NAME`, then run again: it is rebuilt."),
+        _kind("environment-backend-missing", Exit.ENVIRONMENT, "The backend that was asked for is not there.", "Use `--backend venv`."),
         # Worker.
-        _kind(
-            "worker-crashed",
-            Exit.WORKER,
-            "The process inside the environment died.",
-            "The job folder was kept: replay it alone with the command below.",
-        ),
-        _kind(
-            "worker-timeout",
-            Exit.WORKER,
-            "The process inside the environment exceeded its time limit and was ended.",
-            "Raise `--timeout`, or look at the last step below.",
-        ),
-        _kind(
-            "worker-bug",
-            Exit.WORKER,
-            "The program inside the environment failed unexpectedly.",
-            "Please report it with the traceback in the job folder.",
-        ),
-        _kind(
-            "worker-protocol",
-            Exit.WORKER,
-            "Host and worker do not understand each other.",
-            "Host and worker must come from the same checkout.",
-        ),
-        _kind(
-            "no-space",
-            Exit.WORKER,
-            "The disk is full.",
-            "Free space in the output folder's file system, then run again.",
-        ),
+        _kind("worker-crashed", Exit.WORKER, "The process inside the environment died.", "The job folder was kept: replay it alone with the command below."),
+        _kind("worker-timeout", Exit.WORKER, "The process inside the environment exceeded its time limit and was ended.", "Raise `--timeout`, or look at the last step below."),
+        _kind("worker-bug", Exit.WORKER, "The program inside the environment failed unexpectedly.", "Please report it with the traceback in the job folder."),
+        _kind("worker-protocol", Exit.WORKER, "Host and worker do not understand each other.", "Host and worker must come from the same checkout."),
+        _kind("no-space", Exit.WORKER, "The disk is full.", "Free space in the output folder's file system, then run again."),
         # The harness itself.
         _kind("interrupted", Exit.INTERRUPTED, "Stopped by the user.", "Run again; nothing half-written was left."),
         _kind("internal", Exit.INTERNAL, "A bug in the harness.", "Please report it with the traceback."),
