@@ -20,7 +20,7 @@ from harness.plan import DEFAULT_TARGET, FORMATS, Options, Plan, default_out, ma
 
 #: where a person reads; results for programs go to standard output only with --json
 console = Console(stderr=False)
-_PATH = click.Path(path_type=Path)
+_PATH = click.Path(path_type=Path, readable=False)  # whether it can be read is for the harness to say
 
 EPILOG = """\b
 Exit status:
