@@ -55,10 +55,12 @@ def ctrl_c_works() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def start(*arguments: object, cwd: Path, preexec: Callable[[], None] = ctrl_c_works) -> subprocess.Popen[str]:
-    """``python -m harness ARGUMENTS`` in a folder, started."""
+def start(
+    *arguments: object, cwd: Path, preexec: Callable[[], None] = ctrl_c_works, prefix: tuple[str, ...] = ()
+) -> subprocess.Popen[str]:
+    """``python -m harness ARGUMENTS`` in a folder, started; below the program ``prefix`` if given."""
     return subprocess.Popen(
-        [sys.executable, "-m", "harness", *map(str, arguments)],
+        [*prefix, sys.executable, "-m", "harness", *map(str, arguments)],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
@@ -72,3 +74,9 @@ def end(process: subprocess.Popen[str], timeout_s: float = 300.0) -> Done:
     """How a started command line ended."""
     stdout, stderr = process.communicate(timeout=timeout_s)
     return Done(status=process.returncode, stdout=stdout, stderr=stderr)
+
+
+def content(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Bytes and modification time of every file below a folder."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
