@@ -1,4 +1,4 @@
-# ruff: noqa: TID251, UP031, B905 - runs in another environment, of another Python
+# ruff: noqa: TID251, B905 - runs in another environment, of another Python
 """Runs in TF 2.21 with -I, knowing nothing of the harness: python -I plain_check.py MODEL GOLDEN [MODEL GOLDEN ...].
 
 Prints one JSON line: for each model the largest max|difference| / max|reference| over its outputs.

@@ -1,4 +1,4 @@
-# ruff: noqa: TID251, UP031, B905 - runs in another environment, of another Python
+# ruff: noqa: TID251 - runs in another environment, of another Python
 """Runs in TF 1.x: python rich_model.py FILE. Nested twice, shared, three inputs, two outputs, masks, hard_sigmoid."""
 
 import sys
