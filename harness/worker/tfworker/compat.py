@@ -5,7 +5,7 @@ import os
 import platform
 import sys
 import warnings
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, Iterator, List, Tuple
 
 FLAVOURS = {"tf.keras": "tensorflow.keras", "keras": "keras", "keras3": "keras", "tf_keras": "tf_keras"}
 
@@ -92,6 +92,33 @@ def network_nodes(model: Any, layer: Any) -> List[Any]:
         if "%s_ib-%d" % (layer.name, index) in keys:
             nodes.append(node)
     return nodes
+
+
+#: bytes of weights that are fetched together, at most (one large weight is fetched alone)
+FETCH = 64 << 20
+
+
+def values(keras: Any, variables: List[Any]) -> Iterator[Any]:
+    """Arrays of variables, in order; small ones are fetched together, because each fetch costs TF 1.x about 10 ms."""
+    for group in _fetched_together(variables):
+        arrays = keras.backend.batch_get_value(group)
+        while arrays:  # nothing keeps an array once it was handed out
+            yield arrays.pop(0)
+
+
+def _fetched_together(variables: List[Any]) -> Iterator[List[Any]]:
+    group, left = [], FETCH  # type: List[Any], int
+    for variable in variables:
+        size = 8
+        for dimension in tensor_spec(variable)[0]:
+            size *= dimension or 1
+        if group and size > left:
+            yield group
+            group, left = [], FETCH
+        group.append(variable)
+        left -= size
+    if group:
+        yield group
 
 
 def node_outputs(node: Any) -> List[Any]:

@@ -182,20 +182,21 @@ def _layers(model: Any) -> List[Any]:
 
 
 def _write_weights(keras: Any, model: Any, graph: Dict[str, Any], writer: ArrayWriter) -> List[Dict[str, Any]]:
-    entries, claimed = [], set()  # type: List[Dict[str, Any]], Any
+    owners = []  # type: List[Any]
     for path, layer in topology.leaves(graph):
-        if layer["class_name"] == "InputLayer":
-            continue
-        live = _layer_at(model, path)
-        trainable = {id(v) for v in live.trainable_weights}
-        for role, variable in roles_of(live):
-            entry = writer.add("/".join(path + (role,)), keras.backend.get_value(variable))
-            entry.update(layer=list(path), role=role, trainable=id(variable) in trainable)
-            entries.append(entry)
-            claimed.add(id(variable))
+        if layer["class_name"] != "InputLayer":
+            live = _layer_at(model, path)
+            trainable = {id(v) for v in live.trainable_weights}
+            owners += [(path, role, variable, id(variable) in trainable) for role, variable in roles_of(live)]
+    claimed = {id(variable) for _, _, variable, _ in owners}
     lost = [v.name for v in model.weights if id(v) not in claimed]
     if lost:
         raise Refusal("model-unsupported", "%d weights belong to no layer that is understood" % len(lost), lost)
+    entries = []  # type: List[Dict[str, Any]]
+    values = compat.values(keras, [variable for _, _, variable, _ in owners])
+    for path, role, _, trains in owners:
+        entry = writer.add("/".join(path + (role,)), next(values))
+        entries.append(dict(entry, layer=list(path), role=role, trainable=trains))
     return entries
 
 
