@@ -73,7 +73,7 @@ def compare(name: str, expected: Array, found: Array, tolerance: float, *, scale
     ):
         places = f"finite in {int(np.isfinite(right).sum())} places instead of {int(finite.sum())}"
         return Comparison(**common, max_abs=-1.0, max_rel=-1.0, max_ulp=None, ok=False, reason=places)
-    difference = np.where(finite, np.abs(np.where(finite, right - left, 0.0)), 0.0)
+    difference = np.abs(np.subtract(right, left, where=finite, out=np.zeros_like(left)))
     max_abs = float(difference.max(initial=0.0))
     size = max(float(np.abs(left[finite]).max(initial=0.0)), scale)
     max_rel = max_abs / size if size else (0.0 if max_abs == 0 else float("inf"))
