@@ -1,0 +1,72 @@
+"""JSON files: strict on the way in, whole on the way out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.worker.tfworker.files import FormatError, read_json, sha256_file, write_json
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(VALUES)
+def test_every_value_comes_back(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
+    path = str(tmp_path_factory.mktemp("json") / "value.json")
+    try:
+        write_json(path, value)
+    except UnicodeEncodeError:  # half of a surrogate pair is no text
+        return
+    assert read_json(path) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b'{"a": NaN}', r"^x\.json is not valid JSON: NaN is not JSON$"),
+        (b"[Infinity]", r"^x\.json is not valid JSON: Infinity is not JSON$"),
+        (b"[-Infinity]", r"^x\.json is not valid JSON: -Infinity is not JSON$"),
+        (b'{"a": 1, "a": 2}', r"^x\.json is not valid JSON: the key 'a' stands twice$"),
+        (b"[" * 200_000, r"^x\.json is not valid JSON: .*recursion"),
+        (b"\xff\xfe", r"^x\.json is not valid JSON: 'utf-8' codec can't decode byte 0xff in position 0"),
+        (b"", r"^x\.json is not valid JSON: Expecting value"),
+        (b"{} {}", r"^x\.json is not valid JSON: Extra data"),
+    ],
+    ids=["nan", "infinity", "minus-infinity", "duplicate", "deep", "not-utf-8", "empty", "two-values"],
+)
+def test_what_is_no_strict_json_is_refused(tmp_path: Path, text: bytes, message: str) -> None:
+    (tmp_path / "x.json").write_bytes(text)
+    with pytest.raises(FormatError, match=message):
+        read_json(str(tmp_path / "x.json"))
+
+
+def test_a_file_above_the_limit_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_bytes(b"1" * 11)
+    with pytest.raises(FormatError, match=r"^x\.json has 11 bytes; at most 10 are read$"):
+        read_json(str(tmp_path / "x.json"), limit=10)
+
+
+def test_a_missing_file_is_an_error_of_the_system(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        read_json(str(tmp_path / "x.json"))
+
+
+def test_nan_is_never_written_and_the_old_content_stays(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    write_json(str(path), {"a": 1})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(str(path), float("nan"))
+    assert read_json(str(path)) == {"a": 1}
+
+
+def test_checksums_are_those_of_sha256sum(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"abc")
+    assert sha256_file(str(tmp_path / "x")) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
