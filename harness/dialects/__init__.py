@@ -98,7 +98,7 @@ def _wrapped(layer: Layer) -> list[Layer]:
     found = []
     for slot in _SLOTS:
         entry = layer.config.get(slot)
-        if isinstance(entry, dict) and "class_name" in entry:
+        if isinstance(entry, dict) and entry.get("class_name", "Model") not in _MODELS:
             found.append(_inner(layer, slot, entry))
     for index, entry in enumerate(layer.config.get("cells") or ()):
         found.append(_inner(layer, f"cells/{index}", entry))
@@ -191,8 +191,10 @@ class _Run:
     def __init__(self, steps: list[Step], new: str, options: dict[str, str], weights: list[dict[str, Any]]) -> None:
         self.steps, self.new, self.options = steps, new, options
         self.shapes: dict[tuple[str, ...], dict[str, list[int]]] = {}
+        self.dtypes: dict[tuple[str, ...], dict[str, str]] = {}
         for entry in weights:
             self.shapes.setdefault(tuple(entry["layer"]), {})[entry["role"]] = entry["shape"]
+            self.dtypes.setdefault(tuple(entry["layer"]), {})[entry["role"]] = entry["dtype"]
         self.ledger: list[Change] = []
         self.obstacles: list[Obstacle] = []
         self.unused: dict[tuple[str, ...], dict[str, str]] = {}
@@ -212,13 +214,21 @@ class _Run:
             masked=path in masked,
             input_specs=_input_specs(entry),
             weight_shapes=self.shapes.get(path, {}),
+            weight_dtypes=self.dtypes.get(path, {}),
             options=self.options,
         )
         convert(layer, self.steps)
+        if self.new == "keras-3" and any(call["kwargs"].get("training") for call in entry["calls"]):
+            layer.refuse(
+                "it is called with training=True, which Keras 3 overrides with the phase of the model",
+                "call it without the argument in the source model",
+            )
         self.ledger.extend(layer.ledger)
         self.obstacles.extend(layer.obstacles)
         self.moves[path], self.unused[path] = layer.weights, layer.unused
         done = {**entry, "class_name": layer.class_name, "config": layer.config}
+        if layer.mask_rule:
+            done["mask_rule"] = layer.mask_rule
         if layer.call_kwargs:
             done["calls"] = [{**c, "kwargs": {**c["kwargs"], **layer.call_kwargs}} for c in entry["calls"]]
         if layer.expansion is not None:

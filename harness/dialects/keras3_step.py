@@ -14,6 +14,7 @@ ARGUMENTS: dict[str, list[str]] = json.loads(resources.files(__package__).joinpa
 _BASE = {"name", "trainable", "dtype", "activity_regularizer"}
 #: what a recurrent or gated layer multiplies when gates are folded: role -> last-axis layout in units
 FOLD = 1.2
+_RECURRENT = {"LSTM", "GRU", "SimpleRNN", "RNN"}
 _WRAPPERS = {"Bidirectional", "TimeDistributed", "RNN", "StackedRNNCells"}
 
 
@@ -113,6 +114,8 @@ def finish(layer: Layer) -> None:
     if layer.expansion is not None:
         return
     allowed = _BASE.union(ARGUMENTS.get(layer.class_name, ()))
+    if layer.class_name in _RECURRENT:
+        allowed.add("zero_output_for_mask")  # taken by the base class
     unknown = sorted(set(layer.config) - allowed)
     for key in unknown:
         layer.refuse(
@@ -144,6 +147,7 @@ def _input(layer: Layer) -> None:
 def _batch_normalization(layer: Layer) -> None:
     if layer.config.pop("virtual_batch_size", None) is not None:
         layer.refuse("virtual batches are not translated", "save the model with virtual_batch_size=None")
+    _half_precision(layer)
     rebuild.fused_epsilon(layer)
     for key in ("fused", "adjustment"):
         layer.config.pop(key, None)  # how it is computed, not what
@@ -152,6 +156,12 @@ def _batch_normalization(layer: Layer) -> None:
     axis = layer.config.get("axis")
     if isinstance(axis, list):
         layer.config["axis"] = axis[0]
+
+
+def _half_precision(layer: Layer) -> None:
+    """Old BatchNormalization keeps its weights in float32 when it computes in half precision."""
+    if layer.config.get("dtype") in ("float16", "bfloat16") and "float32" in layer.weight_dtypes.values():
+        layer.set("dtype", f"mixed_{layer.config['dtype']}", "weights stay float32, as they were")
 
 
 def _renorm(layer: Layer) -> None:
@@ -240,13 +250,20 @@ UP: Table = {
     "LocallyConnected2D": (rebuild.locally_connected,),
     "Layer": (rename_class("Identity"),),
     "Bidirectional": (rebuild.masked_bidirectional,),
-    "TimeDistributed": (),
+    "TimeDistributed": (rebuild.distributed_mask,),
     "Dropout": (),
-    **{f"SpatialDropout{rank}D": (drop(("noise_shape",), "derived from the input"),) for rank in (1, 2, 3)},
+    **{
+        # Their Keras 3 constructors know no "trainable"; the layers have no weights.
+        f"SpatialDropout{rank}D": (drop(("noise_shape", "trainable"), "without effect", silent_if=(None, True, False)),)
+        for rank in (1, 2, 3)
+    },
     "GaussianNoise": (),
     "GaussianDropout": (),
     "AlphaDropout": (),
-    **dict.fromkeys(("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "Dot"), ()),
+    **dict.fromkeys(
+        ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate"), (rebuild.masked_merge,)
+    ),
+    "Dot": (),
     **dict.fromkeys(("Reshape", "Permute", "Flatten", "RepeatVector", "Masking", "ActivityRegularization"), ()),
     **{f"{kind}{rank}D": () for kind in ("ZeroPadding", "Cropping") for rank in (1, 2, 3)},
     "UpSampling1D": (),

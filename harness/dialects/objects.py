@@ -117,8 +117,10 @@ def pinned_hard_sigmoid(dtype: str | None, units: int | None) -> dict[str, Any]:
     ``units`` is the size of the last axis where the activation sees (batch, units), as in RNN cells.
     """
     typed = {"dtype": dtype} if dtype else {}
+    # A Python number passes through float32 on its way into Keras 3; a numpy number does not.
+    scale = {"class_name": "__numpy__", "config": {"value": [0.2], "dtype": "float64"}} if dtype == "float64" else 0.2
     layers = [
-        module_form("keras.layers", "Rescaling", {"name": "scale", "scale": 0.2, "offset": 0.5, **typed}),
+        module_form("keras.layers", "Rescaling", {"name": "scale", "scale": scale, "offset": 0.5, **typed}),
         module_form("keras.layers", "ReLU", {"name": "clip", "max_value": 1.0, **typed}),
     ]
     if units is not None:

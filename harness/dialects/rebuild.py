@@ -263,3 +263,29 @@ def fused_epsilon(layer: Layer) -> None:
     )
     if fused and layer.config.get("epsilon", 1e-3) < FUSED_EPSILON:
         layer.set("epsilon", FUSED_EPSILON, "the smallest epsilon of TF1's fused kernel")
+
+
+def masked_merge(layer: Layer) -> None:
+    """Merges of masked inputs: values without regard to masks, and a mask that is true where all masks are."""
+    if not layer.masked:
+        return
+    layer.mask_rule = "concatenate" if layer.class_name == "Concatenate" else "all"
+    if layer.class_name not in ("Multiply", "Maximum", "Minimum"):
+        return
+    made = Expansion(layer)
+    x = made.inputs[0]
+    for other in made.inputs[1:]:
+        x = made.operation(layer.class_name, {}, x, other)
+    made.done(x, why="Keras 3 leaves masked values out of this merge, the old one did not")
+
+
+def distributed_mask(layer: Layer) -> None:
+    """TimeDistributed handed on the masks that its inner layer makes, or reduces; Keras 3 does neither."""
+    inner = layer.config.get("layer") or {}
+    config = inner.get("config") or {}
+    makes = inner.get("class_name") == "Masking" or (inner.get("class_name") == "Embedding" and config.get("mask_zero"))
+    if inner.get("class_name") == "Bidirectional":
+        config = config["layer"]["config"]
+    reduces = layer.masked and "return_sequences" in config and not config["return_sequences"]
+    if makes or reduces:
+        layer.mask_rule = "time_distributed"

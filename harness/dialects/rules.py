@@ -49,12 +49,13 @@ class Layer:
         class_name, config: as the dialect reached so far writes them.
         masked: whether a mask can reach this layer's input.
         input_specs: (shape with None where free, dtype) of every input, over all calls.
-        weight_shapes: role -> shape of the source's weight.
+        weight_shapes, weight_dtypes: role -> shape and dtype of the source's weight.
         options: the user's choices, e.g. ``{"hard_sigmoid": "fold"}``.
         weights: role -> (target role, transforms in order); roles that are not listed stay as they are.
             Roles below wrappers are prefixed (``forward/``), see ``harness/worker/tfworker/roles.py``.
         unused: role -> why this weight has no place of its own in the target.
         call_kwargs: arguments that the newer dialect takes at the call.
+        mask_rule: how the old Keras made this layer's output mask, where Keras 3 makes another one.
         expansion: a graph that takes this layer's place under its name, or None.
     """
 
@@ -64,10 +65,12 @@ class Layer:
     masked: bool = False
     input_specs: list[tuple[list[int | None], str]] = field(default_factory=list)
     weight_shapes: dict[str, list[int]] = field(default_factory=dict)
+    weight_dtypes: dict[str, str] = field(default_factory=dict)
     options: dict[str, str] = field(default_factory=dict)
     weights: dict[str, tuple[str, list[dict[str, Any]]]] = field(default_factory=dict)
     unused: dict[str, str] = field(default_factory=dict)
     call_kwargs: dict[str, Any] = field(default_factory=dict)
+    mask_rule: str | None = None
     expansion: dict[str, Any] | None = None
     prefix: str = ""
     step: str = ""

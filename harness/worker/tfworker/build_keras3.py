@@ -14,6 +14,7 @@ from . import compat, topology, transforms
 from .arrays import ArrayReader, sha256_array
 from .errors import Refusal
 from .files import read_json
+from .masks import Masks
 from .roles import roles_of
 
 
@@ -71,7 +72,7 @@ def _inner(keras: Any, value: Any) -> Any:
 
 
 def _functional(keras: Any, graph: Dict[str, Any]) -> Any:
-    live, made = {}, {}  # type: Dict[str, Any], Dict[Any, Any]
+    live, made, masks = {}, {}, Masks(keras)  # type: Dict[str, Any], Dict[Any, Any], Masks
     for layer, index in topology.schedule(graph):
         name, call = layer["name"], layer["calls"][index]
         if layer["class_name"] == "InputLayer":
@@ -79,11 +80,25 @@ def _functional(keras: Any, graph: Dict[str, Any]) -> Any:
             continue
         if name not in live:
             live[name] = _make(keras, layer)
-        outputs = _call(live[name], layer, [made[tuple(t)] for t in call["inputs"]], call["kwargs"])
+        inputs = [made[tuple(t)] for t in call["inputs"]]
+        kwargs = masks.for_call(live[name], layer, inputs, _resolve(call["kwargs"], made))
+        outputs = _call(live[name], layer, inputs, kwargs)
+        masks.after_call(live[name], layer, inputs, outputs)
         for position, tensor in enumerate(outputs):
             made[(name, index, position)] = tensor
     inputs, outputs = ([made[tuple(t)] for t in graph[key]] for key in ("inputs", "outputs"))
     return keras.Model(_alone(inputs), _alone(outputs), name=graph["name"])
+
+
+def _resolve(kwargs: Dict[str, Any], made: Dict[Any, Any]) -> Dict[str, Any]:
+    """Arguments of a call, tensors of the graph in the place of their references."""
+
+    def value_of(value: Any) -> Any:
+        if isinstance(value, list) and len(value) >= 3 and tuple(value[:3]) in made:
+            return made[tuple(value[:3])]
+        return [value_of(item) for item in value] if isinstance(value, list) else value
+
+    return {key: value_of(value) for key, value in kwargs.items() if value is not None}
 
 
 def _alone(tensors: List[Any]) -> Any:
@@ -99,13 +114,13 @@ _STATEFUL = ("LSTM", "GRU", "SimpleRNN", "RNN", "ConvLSTM1D", "ConvLSTM2D", "Con
 
 
 def _call(live: Any, layer: Dict[str, Any], inputs: List[Any], kwargs: Dict[str, Any]) -> List[Any]:
-    kwargs = {key: value for key, value in kwargs.items() if value is not None and key != "initial_state"}
+    kwargs = {key: value for key, value in kwargs.items() if key != "initial_state"}
     if layer["class_name"] in _STATEFUL and len(inputs) > 1:
         # Old graphs list the initial state behind the sequence.
         mask = compat.keras_mask(inputs[0])
         if mask is not None:
             # Keras 3 drops the mask of a call with a second tensor argument unless it is handed over by name.
-            kwargs["mask"] = mask
+            kwargs.setdefault("mask", mask)
         outputs = live(inputs[0], initial_state=inputs[1:], **kwargs)
     elif layer.get("module", "keras.layers") != "keras.layers":
         outputs = live(*inputs, **kwargs)
