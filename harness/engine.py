@@ -237,6 +237,9 @@ def _open(stages: Stages, folder: Path) -> Bundle:
     stages.report["probes"] = [
         {"name": s["name"], "holds": s["holds"], "seed": manifest["probes"]["seed"]} for s in manifest["probes"]["sets"]
     ]
+    for change in manifest["source"].get("replaced_layers", ()):
+        line = f"{change['layer']}: {change['before']} runs on GPUs only; the reference is {change['after']} with its weights"
+        stages.report["not_checked"].append(line)
     if manifest["model"]["training"]["optimizer_weights"]:
         stages.report["not_checked"].append("optimizer state: the file has some, it is not carried over yet")
     stages.report["not_checked"] += [f"probe dropped: {reason}" for reason in manifest["probes"]["dropped"]]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.dialects import keras3_step, masks, tf1_steps, tf2_steps
+from harness.dialects import keras3_step, masks, standalone_steps, tf1_steps, tf2_steps
 from harness.dialects.rules import EVERY, Change, Layer, Obstacle, Rule, Table, unchanged
 from harness.errors import HarnessError
 
@@ -31,6 +31,9 @@ class Step:
 
 
 STEPS: tuple[Step, ...] = (
+    Step(old="keras-2.1", new="keras-2.2", up=standalone_steps.UP_2_2),
+    Step(old="keras-2.2", new="keras-2.3", up=standalone_steps.UP_2_3),
+    Step(old="keras-2.3", new="tf1.15", up=standalone_steps.UP_TF),
     Step(old="tf1.12", new="tf1.13", up=tf1_steps.UP_1_13),
     Step(old="tf1.13", new="tf1.14", up=tf1_steps.UP_1_14),
     Step(old="tf1.14", new="tf1.15", up=tf1_steps.UP_1_15),

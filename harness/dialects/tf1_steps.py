@@ -31,10 +31,10 @@ UP_1_14: Table = {
 }
 
 
-def _corner_sampled(layer: Layer) -> None:
+def corner_sampled(layer: Layer) -> None:
     """Bilinear upsampling aligned corners of pixels before 1.15, and their centres since."""
     if layer.config.get("interpolation") == "bilinear":
         layer.set("interpolation", LEGACY_BILINEAR, "resizing samples pixel centres since 1.15")
 
 
-UP_1_15: Table = {"UpSampling2D": (_corner_sampled,)}
+UP_1_15: Table = {"UpSampling2D": (corner_sampled,)}

@@ -1,6 +1,7 @@
 """Differences between TensorFlow and Keras versions, one function each; nothing else asks for a version."""
 
 import importlib
+import json
 import os
 import platform
 import sys
@@ -62,6 +63,13 @@ def load_model(keras: Any, path: str, custom_objects: Any = None) -> Any:
     objects = dict(activation_functions())
     objects.update(custom_objects or {})
     return keras.models.load_model(path, custom_objects=objects, compile=False)
+
+
+def load_with_config(keras: Any, path: str, config: Any) -> Any:
+    """The model of ``config`` with the weights of a whole-model file, which Keras converts where layers differ."""
+    model = keras.models.model_from_json(json.dumps(config), custom_objects=dict(activation_functions()))
+    model.load_weights(path)
+    return model
 
 
 def activation_functions() -> Dict[str, Any]:

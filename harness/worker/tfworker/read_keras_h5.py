@@ -11,7 +11,7 @@ from typing import Any, Dict, List
 import h5py
 import numpy as np
 
-from . import compat, record, topology
+from . import compat, cpu, record, topology
 from .arrays import ArrayWriter
 from .errors import Refusal
 from .files import sha256_file, write_json
@@ -31,7 +31,8 @@ def read_keras_h5(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     found = read_attributes(path)
     _refuse_unknown_classes(keras, found["config"])
     context.step("load the model")
-    model = _load(keras, path)
+    config, replaced = cpu.rewrite(found["config"])
+    model = _load(keras, path, config if replaced else None)
     graph = _graph(model, found["config"])
     os.makedirs(bundle)
     context.step("write the weights")
@@ -41,6 +42,7 @@ def read_keras_h5(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     with ArrayWriter(os.path.join(bundle, "probes.npz")) as writer:
         probes, entries = record.record(keras, model, graph, writer, request)
     manifest = _manifest(keras, request, found, model, graph)
+    manifest["source"]["replaced_layers"] = replaced
     manifest["arrays"] = arrays + entries
     manifest["probes"] = probes
     write_json(os.path.join(bundle, "manifest.json"), manifest)
@@ -98,11 +100,11 @@ def _refuse_unknown_classes(keras: Any, config: Any) -> None:
         )
 
 
-def _load(keras: Any, path: str) -> Any:
+def _load(keras: Any, path: str, config: Any) -> Any:
     compat.clear(keras)
     compat.set_inference(keras)
     try:
-        return compat.load_model(keras, path)
+        return compat.load_model(keras, path) if config is None else compat.load_with_config(keras, path, config)
     except Exception as error:
         raise Refusal(
             "source-not-loadable",
