@@ -134,4 +134,5 @@ def _replace(new: Path, final: Path) -> None:
 def _unwritable(out: Path, error: OSError) -> HarnessError:
     if error.errno in FULL:
         return HarnessError("no-space", f"There is no space left to create {out}.")
-    return HarnessError("output-unwritable", f"{out} cannot be created: {error.strerror}.")
+    why = f"{error.filename} is a file" if isinstance(error, FileExistsError) else error.strerror
+    return HarnessError("output-unwritable", f"{out} cannot be created: {why}.")
