@@ -1,0 +1,71 @@
+"""What a migration would do is decided before anything is started."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import bad_files
+import pytest
+
+from harness.errors import HarnessError
+from harness.plan import Options, default_out, make_plan
+
+
+def refused(*arguments: object, **options: object) -> HarnessError:
+    with pytest.raises(HarnessError) as caught:
+        make_plan(*arguments, **options)  # type: ignore[arg-type]
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("version", "source"), [("2.0.5", "tf1.15"), ("2.1.6-tf", "tf1.12"), ("2.2.4-tf", "tf1.15"), ("2.2.4", "tf1.15")]
+)
+def test_the_source_environment_follows_from_what_wrote_the_file(tmp_path: Path, version: str, source: str) -> None:
+    model = bad_files.keras_h5(tmp_path / "model.h5", keras_version=version)
+    made = make_plan(model)
+    assert (made.source_env.name, made.target_env.name, made.reader) == (source, "tf2.21", "read_keras_h5")
+
+
+def test_a_plan_is_readable_and_starts_nothing(tmp_path: Path) -> None:
+    model = bad_files.keras_h5(tmp_path / "model.h5", keras_version="2.2.4-tf")
+    made = make_plan(model, options=Options(formats=("keras", "saved_model")), out=tmp_path / "new")
+    assert made.steps[0].startswith(
+        "read model.h5 (a whole Keras model in HDF5) in tf1.15 (TensorFlow 1.15.5, Python 3.7)"
+    )
+    assert made.steps[2] == "translate the configuration: tf1.15 → tf2.3 → tf2.15 → keras-3"
+    assert made.steps[4] == f"save it as keras and saved_model below {tmp_path / 'new'}"
+    assert json.loads(json.dumps(made.as_json()))["formats"] == ["keras", "saved_model"]
+    assert [path.name for path in tmp_path.iterdir()] == ["model.h5"]
+
+
+def test_an_unknown_environment_is_a_usage_error(tmp_path: Path) -> None:
+    model = bad_files.keras_h5(tmp_path / "model.h5")
+    assert refused(model, source_env="tf9").code == "environment-unknown"
+    assert refused(model, target_env="tf9").code == "environment-unknown"
+
+
+def test_an_environment_without_keras_3_is_no_target(tmp_path: Path) -> None:
+    error = refused(bad_files.keras_h5(tmp_path / "model.h5", keras_version="2.2.4-tf"), target_env="tf1.15")
+    assert error.code == "pair-unsupported"
+    assert error.message == "tf1.15 cannot be a target yet; tf2.21 can."
+
+
+def test_a_file_of_another_era_names_the_right_environment(tmp_path: Path) -> None:
+    error = refused(bad_files.keras_h5(tmp_path / "model.h5", keras_version="2.4.0"), source_env="tf1.15")
+    assert error.code == "source-wrong-era"
+    assert error.message.endswith("(keras_version 2.4.0), which tf1.15 does not read.")
+    assert error.remedy == "Leave `--from` at `auto`, or use `--from tf2.3`."
+
+
+def test_what_is_no_model_ends_the_plan(tmp_path: Path) -> None:
+    assert refused(tmp_path / "nothing.h5").code == "source-missing"
+    assert refused(bad_files.weights_only(tmp_path / "weights.h5")).code == "source-weights-only"
+
+
+@pytest.mark.parametrize(
+    ("source", "out"),
+    [("a/model.h5", "model-migrated"), ("a/model.v2.hdf5", "model.v2-migrated"), ("a/b", "b-migrated")],
+)
+def test_results_go_to_the_current_folder_named_after_the_source(source: str, out: str) -> None:
+    assert default_out(Path(source)) == Path(out)
