@@ -113,10 +113,9 @@ def breakdown(seconds: list[float], reports: list[dict[str, Any]]) -> None:
         told = ", ".join(f"{key.split(': ')[1]} {value:.2f}" for key, value in steps.items())
         rest = middle[stage] - sum(steps.values())
         print(f"    {stage:7}{middle[stage]:6.2f} s: {told}; waiting for TensorFlow and judging {rest:.2f}")
-    stages = sum(middle[stage] for stage in ("export", "import", "prove"))
-    print(
-        f"    host   {statistics.median(seconds) - stages:6.2f} s: start of Python, planning, environments, report, clean-up"
-    )
+    stages = [sum(report[stage] for stage in ("export", "import", "prove")) for report in reports]
+    host = statistics.median(whole - told for whole, told in zip(seconds, stages, strict=True))
+    print(f"    host   {host:6.2f} s: start of Python, planning, environments, report, clean-up")
 
 
 def harness(model: Path, folder: Path) -> tuple[measure.Usage, Path]:
