@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -43,6 +44,7 @@ class Stages:
     report: dict[str, Any]
     backend: str = "auto"
     fetch_python: bool = False
+    digests: list[list[str]] | None = None
     _count: int = field(default=0)
 
     @contextmanager
@@ -280,6 +282,7 @@ def _import(stages: Stages, bundle: Bundle, target: EnvSpec, worker: Worker) -> 
     with stages.timed("import"):
         job = stages.run(worker, "import", op, {"bundle": bundle.folder, "plan.json": plan})
     result = job.results[0]
+    stages.digests = result["weights"].pop("digests")
     stages.report["weights"] = result["weights"]
     stages.report["to"] = report.environment(target.name, result["versions"])
     made = {"keras": job.folder / "out" / "model.keras", "saved_model": job.folder / "out" / "saved_model"}
@@ -304,6 +307,14 @@ def _prove(stages: Stages, bundle: Bundle, model: Mapping[str, Path], worker: Wo
             os.rename(path, final)
             _link(stages.space.jobs / f"replay-{form}" / "in" / _inner(form), final)  # the job can be run again
             made["artifacts"].append(report.file_artifact(final, stages.space.path, form))
+
+
+def _persisted(stages: Stages, loaded: list[list[str]] | None) -> None:
+    """Count a weight as unequal if the fresh process loaded other bytes than were assigned."""
+    if stages.digests is not None and loaded is not None:
+        left = Counter(map(tuple, stages.digests)) - Counter(map(tuple, loaded))
+        lost = sorted(path for path, _ in left.elements())
+        stages.report["weights"]["unequal"] += [f"{path}: not the same after saving and loading" for path in lost]
 
 
 def _inner(form: str) -> str:
@@ -331,5 +342,9 @@ def _replay(stages: Stages, bundle: Bundle, form: str, path: Path, worker: Worke
     stages.report["to"] = stages.report["to"] or report.environment(target.name, result["versions"])
     entries = read_json(str(job.folder / "out" / "outputs.json"))["arrays"]
     shapes = {entry["name"]: entry["full_shape"] for entry in entries if "full_shape" in entry}
+    _persisted(stages, result["digests"])
+    stages.report["not_checked"] += [
+        f"{layer}: the model has no layer of that name" for layer in result["layers_missing"]
+    ]
     evidence = verify.judge(bundle, ArrayReader(str(job.folder / "out"), entries), shapes, form=form)
     return Evidence(**{**vars(evidence), "layers_missing": tuple(result["layers_missing"])})

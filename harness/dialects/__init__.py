@@ -188,6 +188,11 @@ def _input_specs(entry: Mapping[str, Any]) -> list[tuple[list[int | None], str]]
     return specs
 
 
+def _entry(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of a layer that a plan may carry over from a manifest, which is data of unknown origin."""
+    return {key: entry[key] for key in ("name", "class_name", "calls")}
+
+
 class _Run:
     """One translation: walks the graph, collects ledger, obstacles and weight moves."""
 
@@ -205,11 +210,11 @@ class _Run:
 
     def graph(self, graph: Mapping[str, Any], path: tuple[str, ...], masked: set[tuple[str, ...]]) -> dict[str, Any]:
         layers = [self._layer(layer, (*path, layer["name"]), masked) for layer in graph["layers"]]
-        return {**graph, "layers": layers}
+        return {key: graph[key] for key in ("name", "kind", "inputs", "outputs")} | {"layers": layers}
 
     def _layer(self, entry: Mapping[str, Any], path: tuple[str, ...], masked: set[tuple[str, ...]]) -> dict[str, Any]:
         if "graph" in entry:
-            return {**entry, "config": None, "graph": self.graph(entry["graph"], path, masked)}
+            return {**_entry(entry), "config": None, "graph": self.graph(entry["graph"], path, masked)}
         layer = Layer(
             path=path,
             class_name=entry["class_name"],
@@ -229,7 +234,7 @@ class _Run:
         self.ledger.extend(layer.ledger)
         self.obstacles.extend(layer.obstacles)
         self.moves[path], self.unused[path] = layer.weights, layer.unused
-        done = {**entry, "class_name": layer.class_name, "config": layer.config}
+        done = {**_entry(entry), "class_name": layer.class_name, "config": layer.config}
         if layer.mask_rule:
             done["mask_rule"] = layer.mask_rule
         if layer.call_kwargs:

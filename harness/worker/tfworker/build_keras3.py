@@ -40,7 +40,10 @@ def build_keras3(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
 
 
 def build(keras: Any, graph: Dict[str, Any]) -> Any:
-    """The model of a translated graph: Sequential or Functional, nested models inside."""
+    """The model of a translated graph: Sequential or Functional, nested models inside.
+
+    Raises Refusal bundle-invalid for a graph that names anything but Keras's own layers and objects.
+    """
     if graph["kind"] == "sequential":
         layers = [_make(keras, layer) for layer in graph["layers"]]
         return keras.Sequential(layers, name=graph["name"])
@@ -50,6 +53,7 @@ def build(keras: Any, graph: Dict[str, Any]) -> Any:
 def _make(keras: Any, layer: Dict[str, Any]) -> Any:
     if "graph" in layer:
         return build(keras, dict(layer["graph"], name=layer["name"]))
+    _refuse_foreign(layer)
     config = {key: _inner(keras, value) for key, value in layer["config"].items()}
     config["name"] = layer["name"]
     # A Keras 3 operation such as Flip stands beside the layers, in a module of its own.
@@ -62,6 +66,33 @@ def _make(keras: Any, layer: Dict[str, Any]) -> Any:
             "Keras %s does not accept the translated layer %r" % (keras.__version__, layer["name"]),
             ["%s %s: %s" % (layer["class_name"], config, str(error).strip()[:1500])],
         )
+
+
+#: modules that a plan may name; everything in them is Keras's own and runs no code of the bundle
+MODULES = (
+    "keras",
+    "keras.layers",
+    "keras.initializers",
+    "keras.regularizers",
+    "keras.constraints",
+    "keras.src.ops.numpy",
+)
+_NEVER = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
+
+
+def _refuse_foreign(value: Any) -> None:
+    """A plan is data, but deserialising imports what it names: nothing outside Keras may be named."""
+    if isinstance(value, list):
+        for item in value:
+            _refuse_foreign(item)
+    elif isinstance(value, dict):
+        named = value.get("module", "keras.layers")
+        if named not in MODULES or value.get("class_name") in _NEVER or value.get("registered_name"):
+            raise Refusal(
+                "bundle-invalid", "the model names %s.%s, which is not built" % (named, value.get("class_name"))
+            )
+        for item in value.values():
+            _refuse_foreign(item)
 
 
 def _inner(keras: Any, value: Any) -> Any:
@@ -154,7 +185,7 @@ def assign(model: Any, plan: Dict[str, Any], reader: ArrayReader) -> Dict[str, A
     problems += [
         "missing: nothing for %s of %s, shape %s" % (r, "/".join(p), tuple(v.shape)) for (p, r), v in targets.items()
     ]
-    equal, transformed, unequal = 0, [], []  # type: int, List[Any], List[Any]
+    equal, transformed, unequal, digests = 0, [], [], []  # type: int, List[Any], List[Any], List[Any]
     for name, move, variable in pairs:
         steps = [dict(t, value=reader.get(t["array"])) if "array" in t else t for t in move["transforms"]]
         array = transforms.apply(reader.get(name), steps)
@@ -166,6 +197,7 @@ def assign(model: Any, plan: Dict[str, Any], reader: ArrayReader) -> Dict[str, A
             continue
         variable.assign(array)
         found = sha256_array(variable.numpy())
+        digests.append([variable.path, found])
         if found == sha256_array(array):
             equal += 1
         else:
@@ -182,6 +214,7 @@ def assign(model: Any, plan: Dict[str, Any], reader: ArrayReader) -> Dict[str, A
         "unequal": unequal,
         "missing": [],
         "unused": [],
+        "digests": digests,
     }
 
 

@@ -12,7 +12,7 @@ from typing import Any, Dict, List
 import numpy as np
 
 from . import compat
-from .arrays import ArrayReader, ArrayWriter
+from .arrays import ArrayReader, ArrayWriter, sha256_array
 from .errors import Refusal
 from .files import read_json, write_json
 
@@ -38,7 +38,18 @@ def replay(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
             context.step("replay the layers")
             entries, missing = _Layers(keras, manifest, reader, writer, entries).replay(model)
     write_json(request["index"], {"arrays": entries})
-    return {"versions": compat.versions(keras), "outputs": len(entries), "layers_missing": missing}
+    digests = _digests(model) if request["format"] == "keras" else None
+    return {
+        "versions": compat.versions(keras),
+        "outputs": len(entries),
+        "layers_missing": missing,
+        "digests": digests,
+    }
+
+
+def _digests(model: Any) -> List[Any]:
+    """[path, sha256] of every weight as loaded; layers of nested models may share a path."""
+    return [[variable.path, sha256_array(variable.numpy())] for variable in model.weights]
 
 
 def _load(keras: Any, request: Dict[str, Any]) -> Any:

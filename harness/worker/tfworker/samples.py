@@ -34,8 +34,9 @@ def _load(path: str) -> Dict[str, Any]:
         with open(path, "rb") as stream:
             if stream.read(4) != b"PK\x03\x04":
                 raise ValueError("it is no npz file")
-        with np.load(path, allow_pickle=False) as samples:
-            return {name: samples[name] for name in samples.files}
+            stream.seek(0)
+            with np.load(stream, allow_pickle=False) as samples:
+                return {name: samples[name] for name in samples.files}
     except (ValueError, EnvironmentError, zipfile.BadZipFile, EOFError, KeyError) as error:
         raise Refusal("samples-invalid", "the samples cannot be read: %s" % error)
 
