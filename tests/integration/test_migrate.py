@@ -161,3 +161,9 @@ def test_samples_that_do_not_fit_are_a_usage_error(
     assert [line.removeprefix("  • ") for line in done.stderr.splitlines() if line.startswith("  • ")] == details
     assert "Traceback" not in done.text
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_golden_bundle_of_schema_1_still_becomes_a_verified_model(run: Harness, tmp_path: Path) -> None:
+    golden = Path(__file__).resolve().parents[1] / "golden" / "bundles" / "v1-small"
+    done = run("import", golden, "--out", tmp_path / "out", "--json")
+    assert (done.status, done.report["status"]) == (0, "verified"), done.text

@@ -1,0 +1,173 @@
+"""Bundles of every schema version are read, and one that breaks a rule is refused by the rule's name."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness import dialects
+from harness.bundle import SCHEMA_VERSION, Bundle
+from harness.errors import HarnessError
+from harness.worker.tfworker.arrays import ArrayWriter
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "bundles"
+Manifest = dict[str, Any]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the golden bundle without its SHA256SUMS, so that the manifest can be changed."""
+    shutil.copytree(GOLDEN / "v1-small", tmp_path / "bundle")
+    (tmp_path / "bundle" / "SHA256SUMS").unlink()
+    return tmp_path / "bundle"
+
+
+def refused(folder: Path) -> HarnessError:
+    with pytest.raises(HarnessError) as caught:
+        Bundle.open(folder).check_arrays()
+    return caught.value
+
+
+# --- golden
+
+
+def test_there_is_a_golden_bundle_of_every_schema_version() -> None:
+    versions = [int(path.name.split("-")[0][1:]) for path in GOLDEN.iterdir() if path.is_dir()]
+    assert sorted(set(versions)) == list(range(1, SCHEMA_VERSION + 1))
+
+
+def test_the_bundle_of_schema_1_is_read_by_today_s_reader() -> None:
+    bundle = Bundle.open(GOLDEN / "v1-small")
+    assert bundle.check_arrays() == len(bundle.manifest["arrays"])
+    manifest = bundle.manifest
+    assert set(manifest) == {
+        "schema_version", "min_reader", "required_features", "producer", "source", "model", "arrays", "probes",
+    }  # fmt: skip
+    assert {"dialect", "name", "graph", "inputs", "outputs", "training", "config_as_found"} <= set(manifest["model"])
+    assert {"seed", "sets", "dropped", "layers"} <= set(manifest["probes"])
+    assert [spec["name"] for spec in manifest["model"]["inputs"]] == ["tokens", "features"]
+    assert manifest["producer"]["tensorflow"] == "1.15.5"
+    kernel = bundle.arrays.get("inner/inner_dense/kernel")
+    assert (kernel.shape, kernel.dtype) == ((3, 3), np.float32)
+
+
+def test_the_model_of_the_golden_bundle_is_translated_today() -> None:
+    manifest = Bundle.open(GOLDEN / "v1-small").manifest
+    model = manifest["model"]
+    done = dialects.translate(model["graph"], manifest["arrays"], model["dialect"], "keras-3", {"hard_sigmoid": "pin"})
+    assert done.obstacles == ()
+    assert len(done.weights) == sum("role" in entry for entry in manifest["arrays"])
+
+
+def test_golden_bundles_stay_small() -> None:
+    for path in GOLDEN.iterdir():
+        assert sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) < 60_000
+
+
+# --- one defect per case
+
+
+def changed(change: Callable[[Manifest], Any]) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        manifest = json.loads((folder / "manifest.json").read_text())
+        change(manifest)
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    return damage
+
+
+def text(content: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / "manifest.json").write_text(content) and None
+
+
+INVALID = "bundle-invalid"
+FORM = "{folder}: the manifest is not of the documented form."
+MEMBERS = "{folder} holds members that no bundle has."
+DEFECTS: dict[str, tuple[Callable[[Path], None], str, str, tuple[str, ...]]] = {
+    "no manifest": (
+        lambda f: (f / "manifest.json").unlink(), INVALID, "{folder} is no bundle: it has no manifest.json.", (),
+    ),
+    "extra member": (lambda f: (f / "run.py").touch(), INVALID, MEMBERS, ("unexpected: run.py",)),
+    "link": (lambda f: (f / "graphs").symlink_to("/etc"), INVALID, MEMBERS, ("symbolic link: graphs",)),
+    "NaN": (
+        text('{"a": NaN}'), INVALID, "{folder}: manifest.json is not valid JSON: NaN is not JSON.", (),
+    ),
+    "twice the same key": (
+        text('{"a": 1, "a": 2}'), INVALID, "{folder}: manifest.json is not valid JSON: the key 'a' stands twice.", (),
+    ),
+    "a list": (text("[]"), INVALID, "{folder}: the manifest lacks everything.", ()),
+    "a key less": (changed(lambda m: m.pop("probes")), INVALID, "{folder}: the manifest lacks probes.", ()),
+    "later schema": (
+        changed(lambda m: m.update(min_reader=2)), "bundle-unsupported",
+        "{folder} needs a reader of schema 2; this one reads up to 1.", (),
+    ),
+    "unknown feature": (
+        changed(lambda m: m.update(required_features=["holograms", "smell"])), "bundle-unsupported",
+        "{folder} needs features unknown here: holograms, smell.", (),
+    ),
+    "features of another type": (
+        changed(lambda m: m.update(required_features=7)), INVALID, FORM, ("manifest.required_features is no list",),
+    ),
+    "two wrong forms": (
+        changed(lambda m: (m["producer"].pop("environment"), m["model"].update(graph=None))), INVALID, FORM,
+        ("manifest.producer lacks environment", "manifest.model.graph is no object"),
+    ),
+    "array without checksum": (
+        changed(lambda m: m["arrays"][0].pop("sha256")), INVALID, FORM, ("manifest.arrays[0] lacks sha256",),
+    ),
+    "array with a shape of text": (
+        changed(lambda m: m["arrays"][1].update(shape=["1"])), INVALID, FORM,
+        ("manifest.arrays[1].shape[0] is no whole number",),
+    ),
+    "array twice": (
+        changed(lambda m: m["arrays"].append(m["arrays"][0])), INVALID,
+        "{folder}: an array name stands twice in the index.", (),
+    ),
+    "array in another folder": (
+        changed(lambda m: m["arrays"][0].update(file="../weights.npz")), INVALID,
+        "{folder}: '../weights.npz' is no file name for arrays.", (),
+    ),
+    "array file missing": (
+        lambda f: (f / "weights.npz").unlink(), INVALID, "{folder}: there is no file weights.npz.", (),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_a_bundle_that_breaks_a_rule_is_refused(folder: Path, defect: str) -> None:
+    damage, code, message, details = DEFECTS[defect]
+    damage(folder)
+    error = refused(folder)
+    assert (error.code, error.message, error.details) == (code, message.format(folder=folder), details)
+
+
+def test_every_damaged_array_is_listed(folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    rewritten = Bundle.open(folder).arrays
+    arrays = {e["name"]: np.array(rewritten.get(e["name"])) for e in manifest["arrays"] if e["file"] == "weights.npz"}
+    names = sorted(arrays)[:2]
+    with ArrayWriter(str(folder / "weights.npz")) as writer:
+        for entry in manifest["arrays"]:
+            if entry["file"] == "weights.npz":
+                writer.add(entry["name"], arrays[entry["name"]] + (entry["name"] in names))
+    error = refused(folder)
+    assert error.code == "bundle-corrupt"
+    assert error.message == f"{folder}: 2 of {len(manifest['arrays'])} arrays differ from their checksums."
+    assert [detail.split("'")[1] for detail in error.details] == [
+        e["name"] for e in manifest["arrays"] if e["name"] in names
+    ]
+
+
+def test_a_changed_manifest_is_found_by_its_checksum(tmp_path: Path) -> None:
+    shutil.copytree(GOLDEN / "v1-small", tmp_path / "bundle")
+    manifest = tmp_path / "bundle" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"tf1.15"', '"tf1.12"', 1))
+    error = refused(tmp_path / "bundle")
+    assert error.code == "bundle-corrupt"
+    assert error.message.startswith(f"{manifest}: sha256 expected ")
