@@ -116,12 +116,15 @@ single("core/base_layer", "Layer", (6,), {})
 single("core/base_layer-named", "Layer", (6,), {"name": "identity_of_old"})
 
 
-def _inputs(case_id, make, domains=(), tags=("inputs",)):
-    def build(k):
-        x = make(k)
-        return k.models.Model(x, k.layers.Dense(4)(x))
+def _inputs(case_id, make, domains=(), tags=("inputs",), reference=None):
+    def builder(make):
+        def build(k):
+            x = make(k)
+            return k.models.Model(x, k.layers.Dense(4)(x))
 
-    add(case_id, build, tags, domains)
+        return build
+
+    add(case_id, builder(make), tags, domains, reference=reference and builder(reference))
 
 
 _inputs("core/input-batch_shape", lambda k: k.layers.Input(batch_shape=(3, 6)))
@@ -130,7 +133,9 @@ _inputs("core/input-batch_size", lambda k: k.layers.Input(shape=(6,), batch_size
 _inputs("core/input-named", lambda k: k.layers.Input(shape=(6,), name="features"))
 _inputs("core/input-dtype_float64", lambda k: k.layers.Input(shape=(6,), dtype="float64"))
 _inputs("core/input-dtype_float16", lambda k: k.layers.Input(shape=(6,), dtype="float16"))
-_inputs("core/input-sparse", lambda k: k.layers.Input(shape=(6,), sparse=True))
+_inputs(
+    "core/input-sparse", lambda k: k.layers.Input(shape=(6,), sparse=True), reference=lambda k: placeholder(k, (6,))
+)
 _inputs("core/input-ragged", lambda k: k.layers.Input(shape=(None, 6), ragged=True))
 
 
