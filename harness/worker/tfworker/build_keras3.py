@@ -15,7 +15,7 @@ from .arrays import ArrayReader, sha256_array
 from .errors import Refusal
 from .files import read_json
 from .masks import Masks
-from .roles import roles_of
+from .roles import digests_of, roles_of
 
 
 def build_keras3(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
@@ -185,7 +185,7 @@ def assign(model: Any, plan: Dict[str, Any], reader: ArrayReader) -> Dict[str, A
     problems += [
         "missing: nothing for %s of %s, shape %s" % (r, "/".join(p), tuple(v.shape)) for (p, r), v in targets.items()
     ]
-    equal, transformed, unequal, digests = 0, [], [], []  # type: int, List[Any], List[Any], List[Any]
+    equal, transformed, unequal = 0, [], []  # type: int, List[Any], List[Any]
     for name, move, variable in pairs:
         steps = [dict(t, value=reader.get(t["array"])) if "array" in t else t for t in move["transforms"]]
         array = transforms.apply(reader.get(name), steps)
@@ -197,7 +197,6 @@ def assign(model: Any, plan: Dict[str, Any], reader: ArrayReader) -> Dict[str, A
             continue
         variable.assign(array)
         found = sha256_array(variable.numpy())
-        digests.append([variable.path, found])
         if found == sha256_array(array):
             equal += 1
         else:
@@ -214,7 +213,7 @@ def assign(model: Any, plan: Dict[str, Any], reader: ArrayReader) -> Dict[str, A
         "unequal": unequal,
         "missing": [],
         "unused": [],
-        "digests": digests,
+        "digests": digests_of(model),
     }
 
 

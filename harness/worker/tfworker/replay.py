@@ -12,9 +12,10 @@ from typing import Any, Dict, List
 import numpy as np
 
 from . import compat
-from .arrays import ArrayReader, ArrayWriter, sha256_array
+from .arrays import ArrayReader, ArrayWriter
 from .errors import Refusal
 from .files import read_json, write_json
+from .roles import digests_of
 
 
 def replay(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
@@ -38,18 +39,13 @@ def replay(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
             context.step("replay the layers")
             entries, missing = _Layers(keras, manifest, reader, writer, entries).replay(model)
     write_json(request["index"], {"arrays": entries})
-    digests = _digests(model) if request["format"] == "keras" else None
+    digests = digests_of(model) if request["format"] == "keras" else None
     return {
         "versions": compat.versions(keras),
         "outputs": len(entries),
         "layers_missing": missing,
         "digests": digests,
     }
-
-
-def _digests(model: Any) -> List[Any]:
-    """[path, sha256] of every weight as loaded; layers of nested models may share a path."""
-    return [[variable.path, sha256_array(variable.numpy())] for variable in model.weights]
 
 
 def _load(keras: Any, request: Dict[str, Any]) -> Any:

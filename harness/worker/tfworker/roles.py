@@ -7,6 +7,8 @@ transparent. Order, variable names and uniquifying suffixes differ between versi
 
 from typing import Any, List, Tuple
 
+from .arrays import sha256_array
+
 Role = Tuple[str, Any]
 
 
@@ -18,6 +20,14 @@ def roles_of(layer: Any) -> List[Role]:
             seen.add(id(variable))
             found.append((role, variable))
     return _unique(found)
+
+
+def digests_of(model: Any) -> List[List[str]]:
+    """[layer names and role, sha256] of every weight of a Keras 3 model.
+
+    Not by ``variable.path``: that names scopes of the moment of building, which loading does not repeat.
+    """
+    return [[role, sha256_array(variable.numpy())] for role, variable in roles_of(model)]
 
 
 def _unique(found: List[Role]) -> List[Role]:
