@@ -1,11 +1,22 @@
 """``python harness/worker JOB`` runs one job folder; ``--serve [FLAVOUR]`` stays and takes folders from stdin."""
 
+import gc
 import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from tfworker import protocol  # noqa: E402
+
+
+def settle():
+    """Take what was imported out of the garbage collector's sight, where Python can (3.7 and later).
+
+    ``clear_session`` collects before each model, which costs 0.2 s of walking TensorFlow's modules and 0.02 s without.
+    """
+    if hasattr(gc, "freeze"):
+        gc.collect()
+        gc.freeze()
 
 
 def main(argv):
@@ -15,6 +26,7 @@ def main(argv):
             from tfworker import compat
 
             compat.import_keras(argv[2])
+            settle()
         return protocol.serve(sys.stdin)
     if len(argv) == 2:
         return protocol.run_job(os.path.abspath(argv[1]))

@@ -1,7 +1,10 @@
 """Operation ``replay``: load a saved model as any user would, and run every probe of a bundle through it.
 
 Request: ``{"op": "replay", "model": "in/model.keras", "format": "keras" | "saved_model", "bundle": "in/bundle",
-"outputs": "out/outputs.npz", "index": "out/outputs.json", "layers": true}``
+"outputs": "out/outputs.npz", "index": "out/outputs.json", "layers": true, "eager": false}``
+
+``eager`` calls the model itself instead of ``predict_on_batch``, which traces a graph for every model and batch size:
+for the matrix of many small models. A migration is proved with what users call, ``predict_on_batch``.
 
 Runs in a process of its own that has built nothing; no custom object is registered in it.
 """
@@ -25,7 +28,11 @@ def replay(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     reader = ArrayReader(request["bundle"], manifest["arrays"])
     context.step("load the saved model")
     model = _load(keras, request)
-    run = _runner(model, manifest["model"]) if request["format"] == "keras" else _signature(model, manifest["model"])
+    eager = bool(request.get("eager"))
+    if request["format"] == "keras":
+        run = _runner(model, manifest["model"], eager)
+    else:
+        run = _signature(model, manifest["model"])
     entries, missing = [], []  # type: List[Dict[str, Any]], List[Any]
     with ArrayWriter(request["outputs"]) as writer:
         context.step("replay the probes")
@@ -37,7 +44,7 @@ def replay(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
                 entries.append(writer.add("probe/%s/outputs/%d" % (probe_set["name"], index), np.asarray(value)))
         if request.get("layers") and request["format"] == "keras":
             context.step("replay the layers")
-            entries, missing = _Layers(keras, manifest, reader, writer, entries).replay(model)
+            entries, missing = _Layers(keras, manifest, reader, writer, entries, eager).replay(model)
     write_json(request["index"], {"arrays": entries})
     digests = digests_of(model) if request["format"] == "keras" else None
     return {
@@ -62,12 +69,17 @@ def _load(keras: Any, request: Dict[str, Any]) -> Any:
         )
 
 
-def _runner(model: Any, described: Dict[str, Any]) -> Any:
+def _runner(model: Any, described: Dict[str, Any], eager: bool) -> Any:
     def run(arrays: List[Any]) -> List[Any]:
-        outputs = model.predict_on_batch(_arguments(model, described, arrays))
-        return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+        return _predict(model, _arguments(model, described, arrays), eager)
 
     return run
+
+
+def _predict(model: Any, arguments: Any, eager: bool) -> List[Any]:
+    """Outputs as a list, also where Keras hands over a list of one unwrapped."""
+    outputs = model(arguments, training=False) if eager else model.predict_on_batch(arguments)
+    return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
 
 
 def _reset(model: Any) -> None:
@@ -104,8 +116,10 @@ def _signature(loaded: Any, described: Dict[str, Any]) -> Any:
 class _Layers:
     """Outputs of the loaded model's layers, for the layer calls that the bundle recorded."""
 
-    def __init__(self, keras: Any, manifest: Any, reader: ArrayReader, writer: ArrayWriter, entries: List[Any]) -> None:
-        self.keras, self.reader, self.writer, self.entries = keras, reader, writer, entries
+    def __init__(
+        self, keras: Any, manifest: Any, reader: ArrayReader, writer: ArrayWriter, entries: List[Any], eager: bool
+    ) -> None:
+        self.keras, self.reader, self.writer, self.entries, self.eager = keras, reader, writer, entries, eager
         self.described, self.probes = manifest["model"], manifest["probes"]
         self.missing = []  # type: List[str]
 
@@ -138,8 +152,7 @@ class _Layers:
         if not tensors:
             return
         _reset(model)
-        values = self.keras.Model(model.inputs, tensors).predict_on_batch(arguments)
-        values = values if isinstance(values, (list, tuple)) else [values]  # a list of one comes back unwrapped
+        values = _predict(self.keras.Model(model.inputs, tensors), arguments, self.eager)
         for record, value in zip(wanted, values):
             value = np.asarray(value)
             stored = value if record["stride"] == 1 else value.reshape(-1)[:: record["stride"]]
