@@ -135,6 +135,9 @@ def serve(stream: Any) -> int:
         os.dup2(log, 2)
         os.close(log)
         status = run_job(folder)
+        # Before Python 3.9 standard error is buffered too; what is left in it would end up in the next job's log.
+        sys.stdout.flush()
+        sys.stderr.flush()
         with open(os.path.join(folder, "exit"), "w") as done:
             done.write("%d\n" % status)
     return EXIT_OK
