@@ -225,7 +225,14 @@ class _Run:
             weight_dtypes=self.dtypes.get(path, {}),
             options=self.options,
         )
-        convert(layer, self.steps)
+        try:
+            convert(layer, self.steps)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            # A manifest is data of unknown origin: a damaged config is its fault, not ours.
+            layer.refuse(
+                f"its configuration is not one that {self.steps[0].old} writes ({type(error).__name__}: {error})",
+                "export the model again",
+            )
         if self.new == "keras-3" and any(call["kwargs"].get("training") for call in entry["calls"]):
             layer.refuse(
                 "it is called with training=True, which Keras 3 overrides with the phase of the model",

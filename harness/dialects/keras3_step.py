@@ -14,7 +14,7 @@ ARGUMENTS: dict[str, list[str]] = json.loads(resources.files(__package__).joinpa
 _BASE = {"name", "trainable", "dtype", "activity_regularizer"}
 #: what a recurrent or gated layer multiplies when gates are folded: role -> last-axis layout in units
 FOLD = 1.2
-_RECURRENT = {"LSTM", "GRU", "SimpleRNN", "RNN"}
+_RECURRENT = {"LSTM", "GRU", "SimpleRNN", "RNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"}
 _WRAPPERS = {"Bidirectional", "TimeDistributed", "RNN", "StackedRNNCells"}
 
 
@@ -111,7 +111,7 @@ def _fold(layer: Layer, key: str) -> bool:
 
 def finish(layer: Layer) -> None:
     """Every argument that is left must be one of the Keras 3 class; anything else is named, not ignored."""
-    if layer.expansion is not None:
+    if layer.expansion is not None or layer.obstacles:
         return
     allowed = _BASE.union(ARGUMENTS.get(layer.class_name, ()))
     if layer.class_name in _RECURRENT:
