@@ -2,7 +2,7 @@
 # make itself ends with 2 whenever a recipe fails. The documented exit statuses (docs/errors.md) come from
 #   .venv/bin/nox -s migrate -- MODEL      and      python -m harness migrate MODEL
 .DEFAULT_GOAL := help
-.PHONY: help tf1-to-tf2 test lint lock clean
+.PHONY: help tf1-to-tf2 test nightly lint lock clean
 .SUFFIXES:
 MAKEFLAGS += --no-print-directory
 NOX := .venv/bin/nox
@@ -16,6 +16,9 @@ tf1-to-tf2: .venv/ready  ## Show a migration; or migrate yours: make tf1-to-tf2 
 
 test: .venv/ready  ## Run all tests, with real TensorFlow [ARGS='-k name']
 	@$(NOX) -s tests -- $(ARGS)
+
+nightly: .venv/ready  ## Run the whole matrix against its baseline, beside plain loads [ARGS='--pair tf1.15:tf2.21']
+	@$(NOX) -s regress -- --naive $(ARGS)
 
 lint: .venv/ready  ## Check style and types
 	@$(NOX) -s lint -- $(ARGS)

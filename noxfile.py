@@ -1,6 +1,6 @@
 """Front doors. Each session is a thin call of the harness or of a development tool; `nox --list` shows all.
 
-The exit status of `migrate`, `demo` and `env-NAME` is that of the harness (see docs/errors.md), where nox alone
+The exit status of `migrate`, `demo`, `regress` and `env-NAME` is that of the harness (see docs/errors.md), where nox alone
 would make every failure a 1.
 """
 
@@ -62,6 +62,15 @@ def tests(session: nox.Session) -> None:
     parallel = [] if any(argument.startswith(("-n", "--pdb")) for argument in session.posargs) else ["-n", "2"]
     # One file stays in one process, so that its fixtures are made once.
     session.run("pytest", *parallel, "--dist=loadfile", *session.posargs)
+
+
+@nox.session
+def regress(session: nox.Session) -> None:
+    """Run the matrix of models and pairs against its baseline: nox -s regress [-- OPTIONS]
+
+    An interpreter that is missing is an error of the harness (exit status 4), never a skip of nox.
+    """
+    _harness(session, ["regress", *session.posargs])
 
 
 @nox.session

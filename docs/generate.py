@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from harness.errors import CATALOGUE, ErrorKind, Exit
+from harness.regress import baseline, matrix, tables
 
 DOCS = Path(__file__).resolve().parent
 
@@ -49,7 +50,14 @@ def _section(kind: ErrorKind) -> list[str]:
     return ["", f"### {kind.code}", "", kind.means, "", f"What to do: {kind.remedy}"]
 
 
-PAGES = {"errors.md": errors_page}
+def support_page() -> str:
+    """The text of ``docs/support-matrix.md``."""
+    files = sorted(matrix.baselines_folder().glob("*--*.json"))
+    pairs = {(path.stem.partition("--")[0], path.stem.partition("--")[2]): baseline.load(path) for path in files}
+    return tables.support_matrix(pairs)
+
+
+PAGES = {"errors.md": errors_page, "support-matrix.md": support_page}
 
 
 def main(arguments: list[str]) -> int:

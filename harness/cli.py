@@ -325,6 +325,52 @@ def demo(out: Path) -> int:
     return _finish(outcome, False)
 
 
+@cli.command(epilog=EPILOG)
+@click.option("--pair", "pairs", multiple=True, metavar="SOURCE:TARGET", help="[default: those of envs/pairs.toml]")
+@click.option("--only", multiple=True, metavar="GLOB", help="Only models of these names, such as 'recurrent/*'.")
+@click.option("--corpus", "folders", type=_PATH, multiple=True, help="A folder of your own models. Repeatable.")
+@click.option("--zoo/--no-zoo", default=True, show_default=True, help="Generate and run the zoo of small models.")
+@click.option("--naive/--no-naive", default=False, show_default=True, help="Also try plain loads, side by side.")
+@click.option("--out", type=_PATH, default=Path("regress-out"), show_default=True, help="Folder for the results.")
+@click.option("--baseline", type=_PATH, help="Accepted results: a folder, or a file for one pair.")
+@click.option("--update-baseline", is_flag=True, help="Accept what this run gives.")
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many models of each pair, spread evenly.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=120.0, show_default=True)
+@click.option("--fetch-python", is_flag=True, help="Allow a missing Python to be downloaded.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON, nothing else.")
+def regress(**given: Any) -> int:
+    """Migrate many models between the tested pairs, and compare with the results accepted before.
+
+    \b
+    Examples:
+      python -m harness regress
+      python -m harness regress --pair tf1.15:tf2.21 --only 'recurrent/*'
+      python -m harness regress --no-zoo --corpus my-models
+    """
+    from harness.regress import matrix, terminal
+
+    request = matrix.Request(
+        out=given["out"],
+        pairs=tuple(dict.fromkeys(matrix.parse_pair(text) for text in given["pairs"])),
+        only=given["only"],
+        folders=given["folders"],
+        zoo=given["zoo"],
+        naive=given["naive"],
+        baseline=given["baseline"],
+        update=given["update_baseline"],
+        limit=given["limit"],
+        timeout_s=given["timeout"],
+        fetch_python=given["fetch_python"],
+    )
+    with _progress(given["as_json"]) as progress:
+        outcome = matrix.run(request, progress)
+    if given["as_json"]:
+        click.echo(json.dumps({**outcome.as_json(), "folder": str(outcome.folder)}, indent=1))
+    else:
+        terminal.show(outcome, console)
+    return outcome.exit_status
+
+
 @cli.group()
 def envs() -> None:
     """List, create, check and remove the TensorFlow environments.

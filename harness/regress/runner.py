@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import queue
+import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +17,28 @@ from harness import dialects, verify
 from harness.backends import Environment
 from harness.bundle import Bundle
 from harness.errors import Exit, HarnessError
-from harness.job import Job, JobResult, Worker, remove
+from harness.job import Job, remove
 from harness.plan import Options
-from harness.regress.cases import Case
+from harness.regress.cases import ZOO, Case
+from harness.regress.golden import SAMPLES, disagreement, samples_of
+from harness.regress.naive import Naive
+from harness.regress.warm import WarmWorker
 from harness.report import outputs as report_outputs
 from harness.worker.tfworker.arrays import ArrayReader
 from harness.worker.tfworker.files import read_json, write_json
 
-#: jobs after which a worker process is replaced: TensorFlow's memory grows with every graph
-RECYCLE_AFTER = 100
-
 
 @dataclass(frozen=True, kw_only=True)
 class CaseResult:
-    """How one case ended."""
+    """How one case ended.
+
+    Attributes:
+        code: of the error, or ``golden`` where the source model is not the one whose outputs were recorded.
+        max_rel: the largest difference of an output, as a share of its largest value.
+        seconds: busy time of both sides.
+        golden: whether outputs recorded by others took part.
+        naive: by flavour, what a plain ``load_model`` gives: ``status`` (right, silent, fails), ``max_rel``, ``reason``.
+    """
 
     id: str
     source: str
@@ -40,37 +50,12 @@ class CaseResult:
     first_divergent: str | None = None
     max_rel: float | None = None
     seconds: float = 0.0
+    golden: bool = False
+    naive: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """The result as the matrix file writes it."""
         return asdict(self)
-
-
-class WarmWorker:
-    """A worker that is replaced after a crash, a timeout, or many jobs."""
-
-    def __init__(self, environment: Environment, root: Path, *, flavour: str) -> None:
-        self.environment, self.root, self.flavour = environment, root, flavour
-        self._worker: Worker | None = None
-        self._jobs = self._starts = 0
-
-    def run(self, job: Job, timeout_s: float) -> JobResult:
-        """The result of a job, in a live process."""
-        if self._worker is not None and (self._jobs >= RECYCLE_AFTER or self._worker.process.poll() is not None):
-            self.stop()
-        if self._worker is None:
-            self._starts += 1
-            self._jobs = 0
-            scratch = self.root / f"{self.environment.spec.name}-{self._starts}"
-            self._worker = Worker(self.environment, scratch, flavour=self.flavour)
-        self._jobs += 1
-        return self._worker.run(job, timeout_s=timeout_s)
-
-    def stop(self) -> None:
-        """End the process."""
-        if self._worker is not None:
-            self._worker.stop()
-            self._worker = None
 
 
 @dataclass(kw_only=True)
@@ -81,37 +66,58 @@ class PairRun:
     target: Environment
     root: Path
     options: Options
+    naive: bool = False
+    naive_suites: frozenset[str] = frozenset({ZOO})
+    _stopping: threading.Event = field(default_factory=threading.Event)
 
     def run(self, cases: Iterable[Case], report: Callable[[CaseResult], None] | None = None) -> list[CaseResult]:
         """A result for every case, in order; never raises for what a case does."""
         todo = list(cases)
-        ready: queue.Queue[tuple[Case, Path, float, Bundle | HarnessError] | None] = queue.Queue(maxsize=8)
+        ready: queue.Queue[_Exported | None] = queue.Queue(maxsize=8)
         results: list[CaseResult] = []
         exporter = threading.Thread(target=self._export_all, args=(todo, ready), daemon=True)
         exporter.start()
         worker = WarmWorker(self.target, self.root / "target", flavour="keras3")
+        naive = Naive(self.target, self.root / "naive", self.options.timeout_s) if self.naive else None
         try:
+            worker.start()
             while (item := ready.get()) is not None:
-                case, folder, spent, bundle = item
-                started = time.monotonic()
-                result = self._finish(case, folder, bundle, worker)
-                result = CaseResult(**{**vars(result), "seconds": round(spent + time.monotonic() - started, 3)})
+                result = self._judged(item, worker, naive)
                 results.append(result)
                 if result.status in ("verified", "refused"):
-                    remove(folder)
+                    remove(item.folder)
                 if report:
                     report(result)
         finally:
+            self._stopping.set()
+            while exporter.is_alive():  # it may wait for a place in the queue
+                _drain(ready)
+                exporter.join(timeout=0.1)
             worker.stop()
-        exporter.join()
+            if naive:
+                naive.stop()
         return results
 
-    def _export_all(self, cases: list[Case], ready: queue.Queue[Any]) -> None:
+    def _judged(self, item: _Exported, worker: WarmWorker, naive: Naive | None) -> CaseResult:
+        bundle = item.bundle if isinstance(item.bundle, Bundle) else None
+        # The naive loads have a process of their own: what a file does to that one is no fault of the migration.
+        pending = naive.submit(item.case, item.folder, bundle) if naive and self._loads_naively(item.case) else None
+        started = time.monotonic()
+        result = self._finish(item, worker)
+        spent = round(item.spent_s + time.monotonic() - started, 3)
+        return replace(result, seconds=spent, naive=pending.result() if pending else {})
+
+    def _loads_naively(self, case: Case) -> bool:
+        return case.suite in self.naive_suites
+
+    def _export_all(self, cases: list[Case], ready: queue.Queue[_Exported | None]) -> None:
         worker = WarmWorker(self.source, self.root / "source", flavour=self.source.spec.keras_flavour)
         try:
-            for case in cases:
+            for number, case in enumerate(cases):
+                if self._stopping.is_set():
+                    break
                 started = time.monotonic()
-                folder = self.root / "jobs" / case.id.replace("/", "__")
+                folder = self.root / "jobs" / f"{number:05d}-{_safe(case.id)}"
                 outcome: Bundle | HarnessError
                 try:
                     outcome = self._export(case, folder, worker)
@@ -119,40 +125,57 @@ class PairRun:
                     outcome = error
                 except Exception as error:  # noqa: BLE001 - one case must not end the matrix
                     outcome = HarnessError("internal", f"{type(error).__name__}: {error}")
-                ready.put((case, folder, time.monotonic() - started, outcome))
+                ready.put(_Exported(case=case, folder=folder, spent_s=time.monotonic() - started, bundle=outcome))
         finally:
             worker.stop()
             ready.put(None)
 
     def _export(self, case: Case, folder: Path, worker: WarmWorker) -> Bundle:
+        """The bundle of a case, its golden inputs among the probes where they fit."""
+        folder.mkdir(parents=True)
+        samples = folder / "samples.npz"
+        given = samples_of(case, samples)
+        try:
+            return self._export_with(case, folder, worker, samples if given else None)
+        except HarnessError as error:
+            if error.code != "samples-invalid":
+                raise
+            remove(folder / "export")
+            return self._export_with(case, folder, worker, None)
+
+    def _export_with(self, case: Case, folder: Path, worker: WarmWorker, samples: Path | None) -> Bundle:
         spec = self.source.spec
         job = Job.create(folder, "export")
         job.give(case.path, "model.h5")
-        job.ops.append(
-            {
-                "op": "read_keras_h5",
-                "source": "in/model.h5",
-                "source_name": case.path.name,
-                "bundle": "out/bundle",
-                "flavour": spec.keras_flavour,
-                "dialect": spec.dialect,
-                "environment": spec.name,
-                "harness_version": harness.__version__,
-                "layer_budget": self.options.layer_budget,
-            }
-        )
+        op = {
+            "op": "read_keras_h5",
+            "source": "in/model.h5",
+            "source_name": case.path.name,
+            "bundle": "out/bundle",
+            "flavour": spec.keras_flavour,
+            "dialect": spec.dialect,
+            "environment": spec.name,
+            "harness_version": harness.__version__,
+            "layer_budget": self.options.layer_budget,
+        }
+        if samples:
+            op["samples"] = job.give(samples, "samples.npz")
+        job.ops.append(op)
         worker.run(job, self.options.timeout_s)
         return Bundle.open(job.folder / "out" / "bundle")
 
-    def _finish(self, case: Case, folder: Path, bundle: Bundle | HarnessError, worker: WarmWorker) -> CaseResult:
-        if isinstance(bundle, HarnessError):
-            return self._ended(case, bundle)
+    def _finish(self, item: _Exported, worker: WarmWorker) -> CaseResult:
+        if isinstance(item.bundle, HarnessError):
+            return self._ended(item.case, item.bundle)
         try:
-            return self._import(case, folder, bundle, worker)
+            wrong = disagreement(item.case, item.bundle)
+            if wrong:
+                return self._result(item.case, "diverged", code="golden", reason=wrong, golden=True)
+            return self._import(item.case, item.folder, item.bundle, worker)
         except HarnessError as error:
-            return self._ended(case, error)
+            return self._ended(item.case, error)
         except Exception as error:  # noqa: BLE001 - one case must not end the matrix
-            return self._result(case, "failed", code="internal", reason=f"{type(error).__name__}: {error}")
+            return self._result(item.case, "failed", code="internal", reason=f"{type(error).__name__}: {error}")
 
     def _ended(self, case: Case, error: HarnessError) -> CaseResult:
         status = "refused" if error.kind.exit_status == Exit.REFUSED else "failed"
@@ -194,21 +217,47 @@ class PairRun:
                 "outputs": "out/outputs.npz",
                 "index": "out/outputs.json",
                 "layers": True,
+                "eager": True,
             },
         ]
-        weights = worker.run(job, self.options.timeout_s).results[0]["weights"]
+        build, replay = worker.run(job, self.options.timeout_s).results
+        weights, digests = build["weights"], build["weights"]["digests"]
+        lost = list((Counter(map(tuple, digests)) - Counter(map(tuple, replay["digests"]))).elements())
         entries = read_json(str(job.folder / "out" / "outputs.json"))["arrays"]
         shapes = {entry["name"]: entry["full_shape"] for entry in entries if "full_shape" in entry}
         evidence = verify.judge(bundle, ArrayReader(str(job.folder / "out"), entries), shapes, form="keras")
         rows = report_outputs([evidence])
-        worst = max((row["max_rel"] for row in rows), default=0.0)
         first = evidence.first_divergent
-        ok = evidence.ok and not weights["unequal"]
         bad = [row["reason"] for row in rows if not row["ok"]] or ([first.comparison.reason] if first else [])
+        bad += [f"{len(names)} weights are not equal" for names in (weights["unequal"], lost) if names]
         return self._result(
             case,
-            "verified" if ok else "diverged",
+            "verified" if evidence.ok and not bad else "diverged",
             reason="; ".join(str(b) for b in bad) or None,
             first_divergent=f"{first.layer} ({first.class_name})" if first else None,
-            max_rel=worst,
+            max_rel=max((row["max_rel"] for row in rows), default=0.0),
+            golden=any(row["name"] == SAMPLES for row in bundle.manifest["probes"]["sets"]),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Exported:
+    """What the source side hands on: a bundle, or why there is none."""
+
+    case: Case
+    folder: Path
+    spent_s: float
+    bundle: Bundle | HarnessError
+
+
+def _drain(ready: queue.Queue[Any]) -> None:
+    while True:
+        try:
+            ready.get_nowait()
+        except queue.Empty:
+            return
+
+
+def _safe(name: str) -> str:
+    """A case's id as a file name: readable, short enough for any file system."""
+    return re.sub(r"[^\w.-]+", "_", name)[:120]

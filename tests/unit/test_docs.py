@@ -53,7 +53,8 @@ def commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.
 
 COMMANDS = dict(commands(cli))
 OPTIONS = {
-    name: {option for parameter in command.params for option in parameter.opts} | {"--help"}
+    name: {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    | {"--help"}
     for name, command in COMMANDS.items()
 }
 

@@ -32,6 +32,7 @@ OPERATIONS = {
     "build_keras3": "build_keras3",
     "replay": "replay",
     "naive_load": "demo",
+    "naive_matrix": "naive",
     "make_demo": "demo",
     "check": "check",
 }
