@@ -94,7 +94,7 @@ def test_ctrl_c_ends_everything_and_leaves_nothing(corpus: Path, tmp_path: Path)
     process = start("migrate", corpus / MODEL, "--out", "out", cwd=tmp_path)
     until(lambda: reading(tmp_path))
     workers = workers_of(process.pid)
-    assert sorted(workers.values()) == ["tf1.15", "tf2.21"]
+    assert "tf1.15" in workers.values()
     process.send_signal(signal.SIGINT)
     done = end(process)
     # The line break stands behind the ^C that a terminal shows.
