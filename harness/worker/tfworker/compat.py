@@ -67,9 +67,61 @@ def load_model(keras: Any, path: str, custom_objects: Any = None) -> Any:
 
 def load_with_config(keras: Any, path: str, config: Any) -> Any:
     """The model of ``config`` with the weights of a whole-model file, which Keras converts where layers differ."""
-    model = keras.models.model_from_json(json.dumps(config), custom_objects=dict(activation_functions()))
+    model = build_model(keras, config)
     model.load_weights(path)
     return model
+
+
+def build_model(keras: Any, config: Any) -> Any:
+    """The model of an architecture, ``{"class_name", "config", ...}``, with weights as its initializers make them."""
+    return keras.models.model_from_json(json.dumps(config), custom_objects=dict(activation_functions()))
+
+
+def _weights_module(keras: Any) -> Any:
+    """This Keras's own module about HDF5 weights; it moved with nearly every version."""
+    root = keras.layers.Dense.__module__.split(".layers.")[0]
+    for name in ("saving.legacy.hdf5_format", "saving.hdf5_format", "engine.saving", "engine.topology"):
+        try:
+            module = importlib.import_module("%s.%s" % (root, name))
+        except ImportError:
+            continue
+        if hasattr(module, "preprocess_weights_for_loading"):
+            return module
+    raise ImportError("no converter of HDF5 weights below %s" % root)
+
+
+def stored_weights(keras: Any, layer: Any) -> List[Any]:
+    """A layer's variables in the order in which this Keras stores them in HDF5 files."""
+    legacy = getattr(_weights_module(keras), "_legacy_weights", None)
+    return list(legacy(layer) if legacy else layer.weights)
+
+
+def convert_weights(keras: Any, layer: Any, arrays: List[Any], keras_version: str, backend: Any) -> List[Any]:
+    """Arrays of a weights file as ``layer`` takes them, converted by this Keras itself.
+
+    Gates of Keras 1 are joined, kernels of Theano rotated by 180 degrees, CuDNN's layouts undone.
+    """
+    # "1" is how Keras itself calls every file of Keras 1.
+    version = "1" if keras_version.split(".")[0] == "1" else keras_version
+    module = _weights_module(keras)
+    nested = type(layer).__name__ in ("Model", "Sequential") and version != "1"
+    if not nested or module.__name__ != "keras.engine.topology":
+        return list(module.preprocess_weights_for_loading(layer, list(arrays), version, backend))
+    # Keras 2.1 looks into nested models for files of Keras 1 only; the trainable weights of all layers come first.
+    converted, rest = [], list(arrays)  # type: List[Any], List[Any]
+    for wanted in (True, False):
+        for inner in layer.layers:
+            trainable = inner.trainable_weights
+            count = len([w for w in inner.weights if any(w is t for t in trainable) == wanted])
+            taken, rest = rest[:count], rest[count:]
+            if taken:
+                converted += convert_weights(keras, inner, taken, version, backend)
+    return converted + rest
+
+
+def assign(keras: Any, pairs: List[Any]) -> None:
+    """Give (variable, array) pairs their values."""
+    keras.backend.batch_set_value(pairs)
 
 
 def activation_functions() -> Dict[str, Any]:
@@ -88,13 +140,32 @@ def known_layers(keras: Any) -> Any:
     return names
 
 
+def functional(model: Any) -> Any:
+    """The model that knows its calls and the names of its inputs: a Sequential of Keras 2.0 and 2.1 wraps it."""
+    if type(model).__name__ != "Sequential" or not hasattr(model, "model"):
+        return model
+    if model.model is None:
+        model.build()
+    return model.model
+
+
+def input_names(model: Any) -> List[str]:
+    """Names of the inputs, in order."""
+    return list(functional(model).input_names)
+
+
+def output_names(model: Any) -> List[str]:
+    """Names of the outputs, in order."""
+    return list(functional(model).output_names)
+
+
 def network_nodes(model: Any, layer: Any) -> List[Any]:
     """The calls of ``layer`` that belong to ``model``, in the order in which its config counts them."""
     keys = None
     for name in ("_network_nodes", "_container_nodes", "container_nodes"):
         keys = getattr(model, name, None) or keys
-    if keys is None and hasattr(model, "model"):  # Sequential of Keras 2.0 and 2.1 wraps a Model
-        return network_nodes(model.model, layer)
+    if keys is None:
+        return network_nodes(functional(model), layer)
     nodes = []
     for index, node in enumerate(layer._inbound_nodes if hasattr(layer, "_inbound_nodes") else layer.inbound_nodes):
         if "%s_ib-%d" % (layer.name, index) in keys:

@@ -29,6 +29,7 @@ EXIT_OK, EXIT_ERROR, EXIT_UNREADABLE = 0, 10, 11
 #: operation -> module; each module has a function of the operation's name. An allow-list, nothing else is run.
 OPERATIONS = {
     "read_keras_h5": "read_keras_h5",
+    "read_keras_arch": "read_keras_arch",
     "build_keras3": "build_keras3",
     "replay": "replay",
     "naive_load": "demo",

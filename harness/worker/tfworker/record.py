@@ -18,7 +18,7 @@ def record(keras: Any, model: Any, graph: Dict[str, Any], writer: ArrayWriter, r
     Raises Refusal: probes-impossible when the model accepts no generated input, samples-invalid.
     """
     specs = [compat.tensor_spec(t) for t in compat.input_tensors(model)]
-    inputs = [{"name": n, "shape": s, "dtype": d} for n, (s, d) in zip(model.input_names, specs)]
+    inputs = [{"name": n, "shape": s, "dtype": d} for n, (s, d) in zip(compat.input_names(model), specs)]
     run = compat.evaluator(keras, compat.input_tensors(model), model.outputs, compat.state_updates(model))
     sets, dropped = _generated(model, graph, inputs, run)
     if request.get("samples"):

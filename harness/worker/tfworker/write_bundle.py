@@ -1,0 +1,166 @@
+"""A model that an old Keras has loaded becomes a bundle: graph, weights, probes. Shared by every reader of Keras files."""
+
+import os
+from typing import Any, Dict, List
+
+import numpy as np
+
+from . import compat, record, topology
+from .arrays import ArrayWriter
+from .errors import Refusal
+from .files import sha256_file, write_json
+from .roles import roles_of
+
+SCHEMA_VERSION = 1
+
+
+def write_bundle(keras: Any, model: Any, found: Dict[str, Any], request: Dict[str, Any], context: Any) -> Any:
+    """Write the bundle of a live model and return ``{"bundle", "weights", "probe_sets"}``.
+
+    ``found`` is what the files say: ``config`` as found, ``training``, ``optimizer_weights``, and ``source``,
+    the object of that name in the manifest.
+
+    Raises Refusal: model-unsupported, probes-impossible, samples-invalid.
+    """
+    bundle = request["bundle"]
+    graph = _graph(model)
+    os.makedirs(bundle)
+    context.step("write the weights")
+    with ArrayWriter(os.path.join(bundle, "weights.npz")) as writer:
+        arrays = _write_weights(keras, model, graph, writer)
+    context.step("record probes")
+    with ArrayWriter(os.path.join(bundle, "probes.npz")) as writer:
+        probes, entries = record.record(keras, model, graph, writer, request)
+    manifest = _manifest(keras, request, found, model, graph)
+    manifest["arrays"] = arrays + entries
+    manifest["probes"] = probes
+    write_json(os.path.join(bundle, "manifest.json"), manifest)
+    _write_checksums(bundle)
+    return {"bundle": bundle, "weights": len(arrays), "probe_sets": [s["name"] for s in probes["sets"]]}
+
+
+def file_entry(path: str, name: Any = None) -> Dict[str, Any]:
+    """Name (as the user knows it), size and sha256 of a source file."""
+    return {"file": name or os.path.basename(path), "bytes": os.path.getsize(path), "sha256": sha256_file(path)}
+
+
+def _graph(model: Any) -> Dict[str, Any]:
+    class_name = type(model).__name__
+    if not getattr(model, "inputs", None):
+        raise Refusal(
+            "model-unsupported",
+            "the model %r was saved before it knew the shape of its input" % model.name,
+            remedy="Call the model once on data (or give its first layer an input_shape), and save it again.",
+        )
+    # The live model's config: what this Keras understood, in its own dialect, every default spelled out.
+    try:
+        graph = topology.parse(class_name, _plain(model.get_config()), model.name)
+    except topology.TopologyError as error:
+        raise Refusal("model-unsupported", "the model %r cannot be described as a graph: %s" % (model.name, error))
+    if graph["layers"][0]["name"] is None:
+        shape, dtype = compat.tensor_spec(compat.input_tensors(model)[0])
+        config = {"batch_input_shape": shape, "dtype": dtype, "sparse": False}
+        topology.name_sequential_input(graph, compat.input_names(model)[0], config)
+    _note_shapes(model, graph)
+    return graph
+
+
+def _note_shapes(model: Any, graph: Dict[str, Any]) -> None:
+    """Add to every call the shapes and dtypes of what goes in: some translations depend on them."""
+    live = {layer.name: layer for layer in model.layers}
+    for layer in graph["layers"]:
+        if layer["class_name"] == "InputLayer":
+            continue
+        nodes = compat.network_nodes(model, live[layer["name"]])
+        for call, node in zip(layer["calls"], nodes):
+            call["input_specs"] = [list(compat.tensor_spec(t)) for t in compat.node_inputs(node)]
+        if "graph" in layer:
+            inner = layer["graph"]
+            if inner["layers"][0]["name"] is None:
+                shape, dtype = compat.tensor_spec(compat.input_tensors(live[layer["name"]])[0])
+                config = {"batch_input_shape": shape, "dtype": dtype, "sparse": False}
+                topology.name_sequential_input(inner, compat.input_names(live[layer["name"]])[0], config)
+            _note_shapes(live[layer["name"]], inner)
+
+
+def _plain(value: Any) -> Any:
+    """Config values as JSON: numpy scalars and arrays, dtypes and tuples written as Keras itself writes them."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.ndarray):
+        return {"type": "ndarray", "value": value.tolist()}
+    if isinstance(value, np.generic):
+        return value.item()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, bytes):
+        return value.decode("utf-8")
+    if hasattr(value, "as_list"):
+        return value.as_list()
+    return str(getattr(value, "name", value))
+
+
+def _layer_at(model: Any, path: Any) -> Any:
+    for name in path:
+        model = next(layer for layer in _layers(model) if layer.name == name)
+    return model
+
+
+def _layers(model: Any) -> List[Any]:
+    """Layers of a model, the input layer of a Sequential included."""
+    inputs = [getattr(t, "_keras_history", [None])[0] for t in compat.input_tensors(model)]
+    return list(model.layers) + [layer for layer in inputs if layer is not None]
+
+
+def _write_weights(keras: Any, model: Any, graph: Dict[str, Any], writer: ArrayWriter) -> List[Dict[str, Any]]:
+    owners = []  # type: List[Any]
+    for path, layer in topology.leaves(graph):
+        if layer["class_name"] != "InputLayer":
+            live = _layer_at(model, path)
+            trainable = {id(v) for v in live.trainable_weights}
+            owners += [(path, role, variable, id(variable) in trainable) for role, variable in roles_of(live)]
+    claimed = {id(variable) for _, _, variable, _ in owners}
+    lost = [v.name for v in model.weights if id(v) not in claimed]
+    if lost:
+        raise Refusal("model-unsupported", "%d weights belong to no layer that is understood" % len(lost), lost)
+    entries = []  # type: List[Dict[str, Any]]
+    values = compat.values(keras, [variable for _, _, variable, _ in owners])
+    for path, role, _, trains in owners:
+        entry = writer.add("/".join(path + (role,)), next(values))
+        entries.append(dict(entry, layer=list(path), role=role, trainable=trains))
+    return entries
+
+
+def _manifest(keras: Any, request: Dict[str, Any], found: Any, model: Any, graph: Any) -> Dict[str, Any]:
+    inputs = [compat.tensor_spec(t) for t in compat.input_tensors(model)]
+    outputs = [compat.tensor_spec(t) for t in model.outputs]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "min_reader": SCHEMA_VERSION,
+        "required_features": [],
+        "producer": dict(
+            compat.versions(keras),
+            harness=request["harness_version"],
+            environment=request["environment"],
+            flavour=request["flavour"],
+        ),
+        "source": found["source"],
+        "model": {
+            "dialect": request["dialect"],
+            "name": model.name,
+            "graph": graph,
+            "inputs": [{"name": n, "shape": s, "dtype": d} for n, (s, d) in zip(compat.input_names(model), inputs)],
+            "outputs": [{"name": n, "shape": s, "dtype": d} for n, (s, d) in zip(compat.output_names(model), outputs)],
+            "training": {"config": found["training"], "optimizer_weights": found["optimizer_weights"]},
+            "config_as_found": found["config"],
+        },
+    }
+
+
+def _write_checksums(bundle: str) -> None:
+    names = sorted(name for name in os.listdir(bundle) if name != "SHA256SUMS")
+    lines = ["%s  %s\n" % (sha256_file(os.path.join(bundle, name)), name) for name in names]
+    with open(os.path.join(bundle, "SHA256SUMS"), "w") as stream:
+        stream.writelines(lines)
