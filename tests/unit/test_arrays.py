@@ -264,6 +264,10 @@ DAMAGE: dict[str, tuple[Callable[[Path, list[Entry]], list[Entry]], str]] = {
         bytes_changed(lambda b: b.replace(b"a00000.npy", b"a00009.npy", 1)),
         r"^member 'a00000\.npy' has another name in its local header$",
     ),
+    "start before the file": (
+        bytes_changed(lambda b: b[:-6] + struct.pack("<I", struct.unpack("<I", b[-6:-2])[0] + 9) + b[-2:]),
+        r"^member 'a00000\.npy' starts before the file$",
+    ),
     "no npy": (repacked(lambda a, d: a.writestr("a00000.npy", b"hello")), r"^array 'x' is no npy version 1 member$"),
     "pickled": (
         repacked(lambda a, d: a.writestr("a00000.npy", npy(HEADER.replace("<f4", "|O")))),

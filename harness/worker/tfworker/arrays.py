@@ -260,6 +260,8 @@ def _refuse_overlaps(path: str, ranges: List[Tuple[int, int]]) -> None:
 
 
 def _data_offset(stream: Any, info: Any) -> int:
+    if info.header_offset < 0:
+        raise FormatError("member %r starts before the file" % info.filename)
     stream.seek(info.header_offset)
     header = stream.read(_ZIP_HEADER)
     if len(header) != _ZIP_HEADER or header[:4] != b"PK\x03\x04":
