@@ -110,6 +110,8 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
 def _source_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(
         [
+            click.option("--weights", type=_PATH, help="Weights file, where SOURCE is an architecture (JSON or YAML)."),
+            click.option("--architecture", type=_PATH, help="Architecture, where SOURCE is a weights file."),
             click.option("--from", "source_env", default="auto", show_default=True, help="Source environment."),
             click.option("--inputs", type=_PATH, help="Your own samples: an npz with one array per input name."),
             click.option("--fetch-python", is_flag=True, help="Allow a missing Python to be downloaded."),
@@ -155,12 +157,20 @@ def _options(given: dict[str, Any]) -> Options:
 def _plan(source: Path, given: dict[str, Any]) -> Plan:
     return make_plan(
         source,
+        weights=given["weights"],
+        architecture=given["architecture"],
         source_env=given["source_env"],
         target_env=given.get("target_env", DEFAULT_TARGET),
         backend=given["backend"],
         out=given["out"],
         options=_options(given),
     )
+
+
+def _say_note(plan: Plan, as_json: bool) -> None:
+    """Tell which file was found that nobody named, before anything is started."""
+    if plan.note and not as_json:
+        console.print(escape(plan.note[0].upper() + plan.note[1:] + "."), highlight=False, soft_wrap=True)
 
 
 def _finish(outcome: Any, as_json: bool) -> int:
@@ -193,11 +203,13 @@ def migrate(source: Path, **given: Any) -> int:
     Examples:
       python -m harness migrate model.h5
       python -m harness migrate model.h5 --out new --inputs samples.npz
+      python -m harness migrate architecture.json --weights weights.h5
       python -m harness migrate model.h5 --from tf1.12 --format keras --format saved_model
     """
     from harness import engine
 
     plan = _plan(source, given)
+    _say_note(plan, given["as_json"])
     with _progress(given["as_json"]) as progress:
         outcome = engine.migrate(plan, progress, _command(), fetch_python=given["fetch_python"])
     return _finish(outcome, given["as_json"])
@@ -238,6 +250,7 @@ def export(source: Path, **given: Any) -> int:
     from harness import engine
 
     made = _plan(source, given)
+    _say_note(made, given["as_json"])
     with _progress(given["as_json"]) as progress:
         outcome = engine.export(made, progress, _command(), fetch_python=given["fetch_python"])
     return _finish(outcome, given["as_json"])

@@ -105,7 +105,7 @@ def migrate(plan: Plan, progress: Progress, command: list[str], *, fetch_python:
         bundle = _export(stages, plan, stages.start(source, plan.source_env.keras_flavour))
         _build_and_prove(stages, bundle, plan.target_env, target)
 
-    return _run(plan.out, plan.options, progress, command, plan.backend, body, [plan.source], fetch_python)
+    return _run(plan.out, plan.options, progress, command, plan.backend, body, plan.inputs, fetch_python)
 
 
 def export(plan: Plan, progress: Progress, command: list[str], *, fetch_python: bool = False) -> Outcome:
@@ -117,7 +117,7 @@ def export(plan: Plan, progress: Progress, command: list[str], *, fetch_python: 
         stages.report["status"] = "verified"
         stages.report["not_checked"] = ["nothing was built yet: import the bundle to get a verdict"]
 
-    return _run(plan.out, plan.options, progress, command, plan.backend, body, [plan.source], fetch_python)
+    return _run(plan.out, plan.options, progress, command, plan.backend, body, plan.inputs, fetch_python)
 
 
 def import_bundle(
@@ -196,7 +196,7 @@ def _foreseen(error: OSError | FormatError) -> HarnessError:
 
 def _export(stages: Stages, plan: Plan, worker: Worker) -> Bundle:
     options, files = plan.options, {"model" + plan.source.suffix.lower(): plan.source}
-    op = {
+    op: dict[str, Any] = {
         "op": plan.reader,
         "source": "in/model" + plan.source.suffix.lower(),
         "source_name": plan.source.name,
@@ -207,6 +207,9 @@ def _export(stages: Stages, plan: Plan, worker: Worker) -> Bundle:
         "harness_version": harness.__version__,
         "layer_budget": options.layer_budget,
     }
+    if plan.weights:
+        files["weights.h5"] = plan.weights
+        op |= {"weights": "in/weights.h5", "weights_name": plan.weights.name}
     if options.samples:
         files["samples.npz"] = options.samples
         op["samples"] = "in/samples.npz"
@@ -214,7 +217,10 @@ def _export(stages: Stages, plan: Plan, worker: Worker) -> Bundle:
         done = stages.run(worker, "export", op, files)
         worker.stop()
         os.rename(done.folder / "out" / "bundle", stages.space.path / "bundle")
-    return _open(stages, stages.space.path / "bundle")
+    bundle = _open(stages, stages.space.path / "bundle")
+    if plan.note:
+        stages.report["source"]["note"] = plan.note
+    return bundle
 
 
 def _open(stages: Stages, folder: Path) -> Bundle:
@@ -231,6 +237,9 @@ def _open(stages: Stages, folder: Path) -> Bundle:
     for change in manifest["source"].get("replaced_layers", ()):
         line = f"{change['layer']}: {change['before']} runs on GPUs only; the reference is {change['after']} with its weights"
         stages.report["not_checked"].append(line)
+    if renamed := manifest["source"].get("weights_renamed"):
+        line = f"weights went to layers by their order; {len(renamed)} have other names in the file: {', '.join(renamed[:5])}"
+        stages.report["not_checked"].append(line + (", …" if len(renamed) > 5 else ""))
     if manifest["model"]["training"]["optimizer_weights"]:
         stages.report["not_checked"].append("optimizer state: the file has some, it is not carried over yet")
     stages.report["not_checked"] += [f"probe dropped: {reason}" for reason in manifest["probes"]["dropped"]]

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.artifact import Artifact, Kind, require_keras_model, sniff, tensorflow_versions, written_by
+from harness.artifact import Artifact, Kind, find_sources, sniff, tensorflow_versions, written_by
 from harness.artifact.text import plural, shown
 from harness.errors import HarnessError
 
@@ -155,12 +155,12 @@ def _weights(artifact: Artifact) -> dict[str, Any]:
 
 def _migration(artifact: Artifact, choose_source: ChooseSource | None) -> dict[str, Any]:
     try:
-        require_keras_model(artifact)
-        environment = choose_source(artifact.keras_version, artifact.backend) if choose_source else None
+        sources = find_sources(artifact.path)
+        environment = choose_source(sources.keras_version, sources.backend) if choose_source else None
     except HarnessError as error:
         reason = {"code": error.code, "message": error.message, "details": list(error.details), "remedy": error.remedy}
-        return {"possible": False, "source_environment": None, "reason": reason}
-    return {"possible": True, "source_environment": environment, "reason": None}
+        return {"possible": False, "source_environment": None, "reason": reason, "note": None}
+    return {"possible": True, "source_environment": environment, "reason": None, "note": sources.note}
 
 
 def _bundle(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -236,5 +236,6 @@ def _training_line(training: Mapping[str, Any]) -> str:
 def _migration_line(migration: Mapping[str, Any]) -> str:
     if migration["possible"]:
         environment = migration["source_environment"]
-        return f"yes, reading it with {environment}" if environment else "yes"
+        how = f"yes, reading it with {environment}" if environment else "yes"
+        return f"{how}; {migration['note']}" if migration["note"] else how
     return f"no ({migration['reason']['code']}): {migration['reason']['remedy']}"

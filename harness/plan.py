@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from harness import artifact, dialects, envspec
-from harness.artifact import Artifact, Kind
+from harness.artifact import Artifact, Kind, Sources
 from harness.envspec import EnvSpec
 from harness.errors import HarnessError
 
 #: readers in the source environment, by kind of artifact
-READERS = {Kind.KERAS_H5: "read_keras_h5"}
+READERS = {
+    Kind.KERAS_H5: "read_keras_h5",
+    Kind.KERAS_JSON: "read_keras_arch",
+    Kind.KERAS_YAML: "read_keras_arch",
+}
 DEFAULT_TARGET = "tf2.21"
 FORMATS = ("keras", "saved_model")
 
@@ -46,10 +50,18 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A migration, decided."""
+    """A migration, decided.
+
+    Attributes:
+        source: the whole model, or the architecture.
+        weights: the weights file of an architecture, else None.
+        note: what the user did not say and was found, or None.
+    """
 
     source: Path
     artifact: Artifact
+    weights: Path | None = None
+    note: str | None = None
     reader: str
     source_env: EnvSpec
     target_env: EnvSpec
@@ -62,7 +74,7 @@ class Plan:
         """What would be done, a sentence each."""
         chain = " → ".join([self.source_env.dialect, *(s.new for s in self._chain())])
         return [
-            f"read {self.source.name} ({self.artifact.looks_like}) in {self.source_env.name}"
+            f"read {self._what()} in {self.source_env.name}"
             f" (TensorFlow {self.source_env.tensorflow}, Python {self.source_env.python}) with {self.reader}",
             "record its weights, probes and layer outputs in a bundle",
             f"translate the configuration: {chain}",
@@ -71,6 +83,18 @@ class Plan:
             "load it in a fresh process and compare every output and layer with the recorded ones",
         ]
 
+    @property
+    def inputs(self) -> list[Path]:
+        """The user's files that are read."""
+        return [self.source, *([self.weights] if self.weights else [])]
+
+    def _what(self) -> str:
+        if self.weights is None:
+            return f"{self.source.name} ({self.artifact.looks_like})"
+        form = "YAML" if self.artifact.kind is Kind.KERAS_YAML else "JSON"
+        found = f"; {self.note}" if self.note else ""
+        return f"{self.source.name} (a Keras architecture in {form}) with the weights {self.weights.name}{found}"
+
     def _chain(self) -> list[dialects.Step]:
         return dialects.chain(self.source_env.dialect, self.target_env.dialect)
 
@@ -78,6 +102,8 @@ class Plan:
         """The plan as data."""
         return {
             "source": str(self.source),
+            "weights": str(self.weights) if self.weights else None,
+            "note": self.note,
             "kind": str(self.artifact.kind),
             "reader": self.reader,
             "from": self.source_env.name,
@@ -92,6 +118,8 @@ class Plan:
 def make_plan(
     source: Path,
     *,
+    weights: Path | None = None,
+    architecture: Path | None = None,
     source_env: str = "auto",
     target_env: str = DEFAULT_TARGET,
     backend: str = "auto",
@@ -99,24 +127,25 @@ def make_plan(
     options: Options | None = None,
     specs: Mapping[str, EnvSpec] | None = None,
 ) -> Plan:
-    """The plan to migrate the artifact at ``source``.
+    """The plan to migrate the artifact at ``source``; see ``find_sources`` for ``weights`` and ``architecture``.
 
     Raises:
         HarnessError: whatever stands in the way already: the source is missing, damaged, of an unsupported
             kind or era, an environment is unknown, no translation exists.
     """
     specs = specs or envspec.load_specs()
-    found = artifact.sniff(source)
-    artifact.require_keras_model(found)
+    found = artifact.find_sources(source, weights, architecture)
     chosen = _source_env(specs, found, source_env)
     target = envspec.get_spec(specs, target_env)
     dialects.chain(chosen.dialect, target.dialect)
     if "target" not in target.roles or target.dialect != "keras-3":
         raise HarnessError("pair-unsupported", f"{target.name} cannot be a target yet; {DEFAULT_TARGET} can.")
     return Plan(
-        source=source,
-        artifact=found,
-        reader=READERS[found.kind],
+        source=found.model.path,
+        artifact=found.model,
+        weights=found.weights.path if found.weights else None,
+        note=found.note,
+        reader=READERS[found.model.kind],
         source_env=chosen,
         target_env=target,
         backend=backend,
@@ -131,7 +160,7 @@ def default_out(source: Path) -> Path:
     return Path(f"{stem}-migrated")
 
 
-def _source_env(specs: Mapping[str, EnvSpec], found: Artifact, wanted: str) -> EnvSpec:
+def _source_env(specs: Mapping[str, EnvSpec], found: Sources, wanted: str) -> EnvSpec:
     if wanted == "auto":
         return envspec.choose_source(specs, found.keras_version, found.backend)
     spec = envspec.get_spec(specs, wanted)
@@ -139,7 +168,7 @@ def _source_env(specs: Mapping[str, EnvSpec], found: Artifact, wanted: str) -> E
         best = envspec.choose_source(specs, found.keras_version, found.backend)
         raise HarnessError(
             "source-wrong-era",
-            f"{found.path} was written by {artifact.written_by(found.keras_version, found.backend)} "
+            f"{found.model.path} was written by {artifact.written_by(found.keras_version, found.backend)} "
             f"(keras_version {found.keras_version}), which {spec.name} does not read.",
             remedy=f"Leave `--from` at `auto`, or use `--from {best.name}`.",
         )

@@ -2,6 +2,7 @@
 
 from harness.artifact.keras_config import layer_name, walk_layers
 from harness.artifact.kinds import Artifact, Kind, LambdaLayer, ModelInput, Tensor
+from harness.artifact.pairing import Sources, find_sources
 from harness.artifact.requirement import require_keras_model
 from harness.artifact.sniffing import sniff
 from harness.artifact.versions import tensorflow_versions, written_by
@@ -11,7 +12,9 @@ __all__ = [
     "Kind",
     "LambdaLayer",
     "ModelInput",
+    "Sources",
     "Tensor",
+    "find_sources",
     "layer_name",
     "require_keras_model",
     "sniff",

@@ -6,9 +6,11 @@ import bz2
 import lzma
 import re
 import zlib
+from pathlib import Path
 
 HEAD_BYTES = 1 << 16
 _INSIDE_BYTES = 1024
+_YAML_BYTES = 64 << 20
 _LFS_SIZE = re.compile(rb"^size (\d{1,20})$", re.MULTILINE)
 _MAGICS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
@@ -116,3 +118,11 @@ def _is_utf8(head: bytes) -> bool:
     except UnicodeDecodeError as error:
         return error.start >= len(head) - 3 and b"\x00" not in head  # a character cut by the end of the head
     return b"\x00" not in head
+
+
+def yaml_value(path: Path, key: str) -> str | None:
+    """Return the plain value of a key at the outermost level of a YAML file, found without parsing it."""
+    with path.open("rb") as stream:
+        text = stream.read(_YAML_BYTES)
+    found = re.search(rb"^(?:%s): *['\"]?([\w.+-]{1,64})['\"]? *\r?$" % key.encode(), text, re.MULTILINE)
+    return found[1].decode("ascii", "replace") if found and found[1] not in (b"null", b"None") else None

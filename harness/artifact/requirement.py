@@ -13,13 +13,11 @@ from harness.errors import HarnessError
 EXPECTED = 'expected a whole Keras model in HDF5, as `model.save("model.h5")` writes it'
 _SAVE = 'In the environment that wrote it, load the model and call `model.save("model.h5")`; then migrate that file.'
 _WEIGHTS = (
-    "In the old environment, build the model with its script, call `model.load_weights(...)`, "
+    "Name the architecture that belongs to it (JSON or YAML) with `--architecture ARCH.json`. If there is only a "
+    "script: in the old environment, build the model with it, call `model.load_weights(...)`, "
     'then `model.save("model.h5")`, and migrate that file.'
 )
-_ARCHITECTURE = (
-    "In the old environment, build the model from it, load the weights file that belongs to it, "
-    'then call `model.save("model.h5")`, and migrate that file.'
-)
+_ARCHITECTURE = "Name the weights file that belongs to it with `--weights WEIGHTS.h5`."
 _ALREADY_NEW = "It needs no migration: today's Keras loads it with `keras.models.load_model(...)`."
 _ARRAYS = 'Assign the arrays in the script that builds the model, call `model.save("model.h5")`, and migrate that file.'
 _BUNDLE = "A bundle is the result of an export; name the file that it was exported from, or use `inspect` to see what is in it."
@@ -27,8 +25,8 @@ _BUNDLE = "A bundle is the result of an export; name the file that it was export
 _REMEDIES: dict[Kind, tuple[str, str | None]] = {
     Kind.KERAS_H5_WEIGHTS: ("source-weights-only", _WEIGHTS),
     Kind.KERAS3_ARCHIVE: ("source-unsupported-format", _ALREADY_NEW),
-    Kind.KERAS_JSON: ("source-unsupported-format", _ARCHITECTURE),
-    Kind.KERAS_YAML: ("source-unsupported-format", _ARCHITECTURE),
+    Kind.KERAS_JSON: ("source-architecture-only", _ARCHITECTURE),
+    Kind.KERAS_YAML: ("source-architecture-only", _ARCHITECTURE),
     Kind.SAVED_MODEL: ("source-unsupported-format", _SAVE),
     Kind.HUB_MODULE: ("source-unsupported-format", None),
     Kind.CHECKPOINT: ("source-unsupported-format", _SAVE),
@@ -47,7 +45,7 @@ def require_keras_model(artifact: Artifact) -> None:
     """Return if the artifact is a whole Keras model in HDF5 whose metadata is sound.
 
     Raises:
-        HarnessError: ``source-weights-only``, ``source-unsupported-format``, ``source-is-directory``,
+        HarnessError: ``source-weights-only``, ``source-architecture-only``, ``source-unsupported-format``, ``source-is-directory``,
             ``source-not-recognised`` or ``source-truncated``.
     """
     if artifact.kind is Kind.KERAS_H5:
@@ -69,12 +67,23 @@ def _require_sound(artifact: Artifact) -> None:
         raise HarnessError(
             "source-truncated", f'"{name}" is a Keras model in HDF5 whose model_config {artifact.config_error}.'
         )
+    require_no_oddities(artifact)
+
+
+def require_no_oddities(artifact: Artifact) -> None:
+    """Return if an HDF5 file of Keras holds only what Keras writes.
+
+    Raises:
+        HarnessError: ``source-truncated`` or ``source-unsupported-format``.
+    """
     if artifact.oddities:
+        name = shown(artifact.path.name)
+        kind = "a Keras model" if artifact.kind is Kind.KERAS_H5 else "a Keras weights file"
         damaged = [tensor for tensor in artifact.weights if not stored_plausibly(tensor)]
         code = "source-truncated" if damaged and len(damaged) == len(artifact.oddities) else "source-unsupported-format"
         raise HarnessError(
             code,
-            f'"{name}" is a Keras model in HDF5 with content that Keras does not write; {EXPECTED}.',
+            f'"{name}" is {kind} in HDF5 with content that Keras does not write; {EXPECTED}.',
             details=artifact.oddities,
             remedy="Copy the file again from where it was saved, or load and save it again in the environment that wrote it.",
         )

@@ -137,8 +137,14 @@ def _sniff_unmarked(path: Path, size_bytes: int, head: bytes, tail: bytes) -> Ar
     if known is not None:
         return known
     if foreign.is_yaml_architecture(head):
-        looks_like = "a Keras architecture in YAML, without weights"
-        return Artifact(path=path, kind=Kind.KERAS_YAML, looks_like=looks_like, size_bytes=size_bytes)
+        return Artifact(
+            path=path,
+            kind=Kind.KERAS_YAML,
+            looks_like="a Keras architecture in YAML, without weights",
+            size_bytes=size_bytes,
+            keras_version=foreign.yaml_value(path, "keras_version"),
+            backend=foreign.yaml_value(path, "backend"),
+        )
     return Artifact(path=path, kind=Kind.UNKNOWN, looks_like=foreign.describe_foreign(head), size_bytes=size_bytes)
 
 

@@ -24,11 +24,11 @@ NAMES = list(load_specs())
 
 #: What writers put into the attribute keras_version, and the environment that reads it best.
 CHOICES = {
-    "1.2.1": "tf1.15",
-    "2.0.5": "tf1.15",
-    "2.1.6": "tf1.15",
-    "2.2.4": "tf1.15",
-    "2.3.1": "tf1.15",
+    "1.2.1": "keras2.2",
+    "2.0.5": "keras2.1",
+    "2.1.6": "keras2.1",
+    "2.2.4": "keras2.2",
+    "2.3.1": "keras2.3",
     "2.1.6-tf": "tf1.12",
     "2.2.4-tf": "tf1.15",
     "2.3.0-tf": "tf2.3",
@@ -38,7 +38,7 @@ CHOICES = {
     "2.15.0": "tf2.15",
     "3.0.5": "tf2.21",
     "3.15.1": "tf2.21",
-    None: "tf1.15",
+    None: "keras2.2",
 }
 
 
@@ -120,18 +120,18 @@ def test_an_unknown_keras_version_is_refused_with_what_each_environment_reads(sp
 
 
 def test_a_version_that_is_read_only_on_request_names_the_environments(specs: dict[str, EnvSpec]) -> None:
-    only = {name: specs[name] for name in ("keras2.2", "keras2.3")}
+    only = {name: specs[name] for name in ("tf1.15", "keras2.3")}
     with pytest.raises(HarnessError) as caught:
         choose_source(only, "2.2.4", "tensorflow")
-    assert caught.value.remedy == "Name one that can read it: `--from keras2.2`, `--from keras2.3`."
+    assert caught.value.remedy == "Name one that can read it: `--from tf1.15`, `--from keras2.3`."
 
 
 def test_theano_weights_are_read_where_their_kernels_are_flipped(specs: dict[str, EnvSpec]) -> None:
-    assert choose_source(specs, "2.1.6", "theano").name == "tf1.15"
+    assert choose_source(specs, "2.1.6", "theano").name == "keras2.1"
 
 
 def test_a_backend_that_the_reader_does_not_convert_is_refused(specs: dict[str, EnvSpec]) -> None:
-    with pytest.raises(HarnessError, match=r"with the backend 'mxnet'; tf1\.15, which reads this version, understands"):
+    with pytest.raises(HarnessError, match=r"with the backend 'mxnet'; keras2\.1, which reads this version, understands"):
         choose_source(specs, "2.1.6", "mxnet")
 
 
@@ -159,7 +159,7 @@ def test_pairs_name_environments_that_can_play_their_part(specs: dict[str, EnvSp
         ("h5py==2.10.0", "h5py<3", "pins[2].requirement: expected an exact requirement like 'numpy==1.18.5', found 'h5py<3'"),
         ("h5py==2.10.0", "six==1.16.0", "pins: h5py is not pinned; the worker imports it"),
         ("tensorflow==1.15.5", "tensorflow==1.15.4", "pins: expected tensorflow==1.15.5 or tensorflow-cpu==1.15.5, because tensorflow = '1.15.5'"),
-        ('chosen_for = ["missing"', 'chosen_for = ["2.9.*"', "reads.chosen_for: '2.9.*' is not in reads.readable"),
+        ('chosen_for = ["2.2.*-tf"', 'chosen_for = ["2.9.*"', "reads.chosen_for: '2.9.*' is not in reads.readable"),
         ("KERAS_BACKEND", "PYTHONPATH", "variables.PYTHONPATH: is set by the harness itself"),
         ("[container]", "[container]\nregistry = 'x'", "container.registry: unknown key"),
     ],

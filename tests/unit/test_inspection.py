@@ -66,7 +66,7 @@ def test_a_model_is_described(tmp_path: Path) -> None:
     }
     assert description["model"]["inputs"] == [{"name": "dense_1", "shape": [None, 3], "dtype": "float32"}]
     assert description["weights"] == {"tensors": 2, "parameters": 8, "size_bytes": 32, "dtypes": {"float32": 2}}
-    assert description["migration"] == {"possible": True, "source_environment": None, "reason": None}
+    assert description["migration"] == {"possible": True, "source_environment": None, "reason": None, "note": None}
 
 
 def test_the_chosen_environment_is_told(tmp_path: Path) -> None:

@@ -56,6 +56,12 @@ def versions(keras: Any) -> Dict[str, str]:
 def clear(keras: Any) -> None:
     """Forget all models and graphs made so far in this process."""
     keras.backend.clear_session()
+    tf = import_tensorflow()
+    if tf.__version__.startswith("1.") and hasattr(keras.backend, "set_session"):
+        # Grappler of TF 1.12 drops the relu from max(relu(x)): the reference is the model as it is written.
+        options = tf.ConfigProto()
+        options.graph_options.rewrite_options.arithmetic_optimization = 2  # RewriterConfig.OFF
+        keras.backend.set_session(tf.Session(config=options))
 
 
 def load_model(keras: Any, path: str, custom_objects: Any = None) -> Any:
@@ -248,7 +254,9 @@ def state_updates(model: Any) -> List[Any]:
 def set_inference(keras: Any) -> None:
     """Fix the phase to inference before the model is made, so that no layer is left to a default."""
     setter = getattr(keras.backend, "set_learning_phase", None)
-    if setter is not None:
+    # Keras 2.3 makes no recurrent layer in a fixed phase ("Expected Operation, Variable, or Tensor, got 0");
+    # there the phase is a placeholder whose default is inference.
+    if setter is not None and not (keras.__name__ == "keras" and keras.__version__.startswith("2.3.")):
         setter(0)
 
 
