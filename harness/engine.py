@@ -44,6 +44,7 @@ class Stages:
     backend: str = "auto"
     fetch_python: bool = False
     digests: list[list[str]] | None = None
+    renamed: list[tuple[list[str], str]] = field(default_factory=list)
     _count: int = field(default=0)
 
     @contextmanager
@@ -280,6 +281,7 @@ def _import(stages: Stages, bundle: Bundle, target: EnvSpec, worker: Worker) -> 
     """Build and save the model; returns the saved forms by format."""
     done = translation_of(bundle, target, stages.options)
     stages.report["ledger"] = report.ledger(done.ledger)
+    stages.renamed = done.renamed
     plan = stages.space.jobs / "plan.json"
     write_json(str(plan), {"graph": done.graph, "weights": done.weights})
     op = {"op": "build_keras3", "bundle": "in/bundle", "plan": "in/plan.json", "model": "out/model.keras"}
@@ -342,6 +344,7 @@ def _replay(stages: Stages, bundle: Bundle, form: str, path: Path, worker: Worke
         "outputs": "out/outputs.npz",
         "index": "out/outputs.json",
         "layers": form == "keras",
+        "renamed": stages.renamed,
     }
     job = stages.run(worker, name, op, {"bundle": bundle.folder, inner: path})
     result = job.results[0]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.dialects import keras3_step, masks, standalone_steps, tf1_steps, tf2_steps
+from harness.dialects import keras3_step, masks, names, standalone_steps, tf1_steps, tf2_steps
 from harness.dialects.rules import EVERY, Change, Layer, Obstacle, Rule, Table, unchanged
 from harness.errors import HarnessError
 
@@ -50,12 +50,14 @@ class Translation:
     Attributes:
         graph: the model in the target dialect.
         weights: source array name -> {"layer": path, "role", "transforms"}; layer and role are the target's.
+        renamed: (path in the source, new name) of every layer that goes by another name.
         ledger: every change, in order.
         obstacles: what has no equivalent; the model may be built only if there are none.
     """
 
     graph: dict[str, Any]
     weights: dict[str, dict[str, Any]]
+    renamed: list[tuple[list[str], str]]
     ledger: tuple[Change, ...]
     obstacles: tuple[Obstacle, ...]
 
@@ -173,7 +175,11 @@ def translate(
     moves = {e["name"]: run.weight(tuple(e["layer"]), e["role"]) for e in arrays if "role" in e}
     weights = {name: move for name, move in moves.items() if move is not None}
     return Translation(
-        graph=translated, weights=weights, ledger=tuple(run.ledger), obstacles=tuple(dict.fromkeys(run.obstacles))
+        graph=translated,
+        weights=weights,
+        renamed=[(list(path), name) for path, name in run.renamed.items()],
+        ledger=tuple(run.ledger),
+        obstacles=tuple(dict.fromkeys(run.obstacles)),
     )
 
 
@@ -205,16 +211,36 @@ class _Run:
             self.dtypes.setdefault(tuple(entry["layer"]), {})[entry["role"]] = entry["dtype"]
         self.ledger: list[Change] = []
         self.obstacles: list[Obstacle] = []
+        self.renamed: dict[tuple[str, ...], str] = {}
         self.unused: dict[tuple[str, ...], dict[str, str]] = {}
         self.moves: dict[tuple[str, ...], dict[str, tuple[str, list[dict[str, Any]]]]] = {}
 
     def graph(self, graph: Mapping[str, Any], path: tuple[str, ...], masked: set[tuple[str, ...]]) -> dict[str, Any]:
         layers = [self._layer(layer, (*path, layer["name"]), masked) for layer in graph["layers"]]
-        return {key: graph[key] for key in ("name", "kind", "inputs", "outputs")} | {"layers": layers}
+        done = {key: graph[key] for key in ("name", "kind", "inputs", "outputs")} | {"layers": layers}
+        if self.new != "keras-3":
+            return done
+        done["name"] = names.scope(graph["name"])
+        renamed = names.without_slashes(layer["name"] for layer in graph["layers"])
+        for old, new in renamed.items():
+            self.renamed[(*path, old)] = new
+            step = self.steps[-1].name
+            why = "Keras 3 allows no slash in a layer's name"
+            self.ledger.append(
+                Change(layer="/".join((*path, old)), step=step, what="name", before=old, after=new, why=why)
+            )
+        return names.apply(done, renamed)
+
+    def path(self, path: tuple[str, ...]) -> list[str]:
+        """Where a layer of the source stands in the target."""
+        return [self.renamed.get(path[: i + 1], name) for i, name in enumerate(path)]
 
     def _layer(self, entry: Mapping[str, Any], path: tuple[str, ...], masked: set[tuple[str, ...]]) -> dict[str, Any]:
         if "graph" in entry:
-            return {**_entry(entry), "config": None, "graph": self.graph(entry["graph"], path, masked)}
+            nested = {**_entry(entry), "config": None, "graph": self.graph(entry["graph"], path, masked)}
+            if any(step.old == "tf1.13" for step in self.steps):
+                nested["mask_rule"] = "none"  # no mask came out of nested models before TF 1.14
+            return nested
         layer = Layer(
             path=path,
             class_name=entry["class_name"],
@@ -261,4 +287,8 @@ class _Run:
         inner, _, bare = target.rpartition(":")
         siblings = "/".join(path)
         transforms = [{**t, "array": f"{siblings}/{t['role']}"} if "role" in t else t for t in transforms]
-        return {"layer": [*path, *(inner.split(":") if inner else [])], "role": bare, "transforms": transforms}
+        return {
+            "layer": [*self.path(path), *(inner.split(":") if inner else [])],
+            "role": bare,
+            "transforms": transforms,
+        }

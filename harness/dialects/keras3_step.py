@@ -170,6 +170,11 @@ def _renorm(layer: Layer) -> None:
         for key in ("renorm", "renorm_clipping", "renorm_momentum"):
             layer.config.pop(key, None)
         return
+    if "moving_variance" in layer.weight_shapes:
+        layer.refuse(
+            "batch renormalisation of TF up to 1.13 keeps no running standard deviation, which Keras 3 needs",
+            "save the model with renorm=False",
+        )
     for role in ("renorm_mean", "renorm_stddev"):
         if f"{role}_weight" in layer.weight_shapes:
             layer.weight(role, {"op": "divide_by", "role": f"{role}_weight"})
@@ -250,7 +255,7 @@ UP: Table = {
     "LocallyConnected2D": (rebuild.locally_connected,),
     "Layer": (rename_class("Identity"),),
     "Bidirectional": (rebuild.masked_bidirectional,),
-    "TimeDistributed": (rebuild.distributed_mask,),
+    "TimeDistributed": (rebuild.distributed_mask, rebuild.free_time_distributed),
     "Dropout": (),
     **{
         # Their Keras 3 constructors know no "trainable"; the layers have no weights.
@@ -263,7 +268,7 @@ UP: Table = {
     **dict.fromkeys(
         ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate"), (rebuild.masked_merge,)
     ),
-    "Dot": (),
+    "Dot": (rebuild.matmul_dot,),
     **dict.fromkeys(("Reshape", "Permute", "Flatten", "RepeatVector", "Masking", "ActivityRegularization"), ()),
     **{f"{kind}{rank}D": () for kind in ("ZeroPadding", "Cropping") for rank in (1, 2, 3)},
     "UpSampling1D": (),

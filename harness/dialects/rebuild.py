@@ -17,13 +17,17 @@ _RNN_MERGES = {"sum": "Add", "mul": "Multiply", "ave": "Average", "concat": "Con
 
 def masked_bidirectional(layer: Layer) -> None:
     """Old wrappers hand masked steps on as they are; Keras 3's forces zeros there (and again at every load).
+    It also refuses a wrapped layer that goes backwards already.
 
     Rebuilt as forward layer, backward layer, flip and merge, which is what the wrapper does.
     """
     keeps = layer.config.pop(KEEPS_MASKED_STEPS, False)
     inner = layer.config["layer"]
     config = inner["config"]
-    if not keeps or not (layer.masked and config.get("return_sequences")) or len(layer.input_specs) != 1:
+    alike = config.get("go_backwards") and not layer.config.get("backward_layer")
+    if not alike and not (keeps and layer.masked and config.get("return_sequences")):
+        return
+    if len(layer.input_specs) != 1:
         return
     if config.get("return_state") or config.get("stateful"):
         layer.refuse("a masked Bidirectional that returns or keeps its state", "return the sequences only")
@@ -36,7 +40,8 @@ def masked_bidirectional(layer: Layer) -> None:
     (x,) = made.inputs
     ahead = made.add(inner["class_name"], config, x, name="forward")
     back = made.add(backward["class_name"], backward["config"], x, name="backward")
-    back = made.operation("Flip", {"axis": 1}, back)
+    if config.get("return_sequences"):
+        back = made.operation("Flip", {"axis": 1}, back)
     outputs = [ahead, back]
     merge = layer.config.get("merge_mode", "concat")
     if merge:
@@ -44,6 +49,8 @@ def masked_bidirectional(layer: Layer) -> None:
     for side in ("forward", "backward"):
         for role in _roles(layer, side):
             layer.weight(f"{side}/{role}", to=f"{side}:{role}")
+    if layer.masked and config.get("return_sequences"):
+        layer.mask_rule = "same"
     made.done(*outputs, why="Keras 3's Bidirectional sets masked steps to zero, the old one keeps them")
 
 
@@ -289,3 +296,47 @@ def distributed_mask(layer: Layer) -> None:
     reduces = layer.masked and "return_sequences" in config and not config["return_sequences"]
     if makes or reduces:
         layer.mask_rule = "time_distributed"
+
+
+#: layers that do the same to every step whether they are told of the steps or not
+_PER_STEP = {"Dense", "Activation", "Dropout", "LayerNormalization", "ReLU", "LeakyReLU", "ELU", "Masking"}
+
+
+def free_time_distributed(layer: Layer) -> None:
+    """Over a free number of steps, Keras 3.15's TimeDistributed takes the batch size for the number of steps."""
+    shape = layer.input_specs[0][0] if layer.input_specs else [None, 1]
+    inner = layer.config.get("layer") or {}
+    if inner.get("class_name") in ("Model", "Sequential", "Functional"):
+        layer.refuse("it wraps a whole model", "apply the model's layers one by one")
+        return
+    if shape[1] is not None or layer.obstacles:
+        return
+    norm = inner.get("class_name") == "BatchNormalization" and inner["config"].get("axis") in (-1, len(shape) - 2)
+    if inner.get("class_name") not in _PER_STEP and not norm:
+        layer.refuse(
+            f"TimeDistributed({inner.get('class_name')}) over a free number of steps is computed wrongly by Keras 3",
+            "fix the number of steps in the source model's input shape",
+        )
+        return
+    layer.note("class_name", f"TimeDistributed({inner['class_name']})", inner["class_name"], "the same for every step")
+    layer.class_name = inner["class_name"]
+    layer.config = {**inner["config"], **({"axis": -1} if norm else {})}
+
+
+def matmul_dot(layer: Layer) -> None:
+    """Dot of two inputs of rank 4 and more: the old batch_dot was a matrix product over all leading axes."""
+    ranks = [len(shape) for shape, _ in layer.input_specs]
+    if len(ranks) != 2 or ranks[0] != ranks[1] or ranks[0] < 4:
+        return
+    rank, axes = ranks[0], layer.config["axes"]
+    left, right = (a % rank for a in ([axes, axes] if isinstance(axes, int) else axes))
+    swap = {"dims": [*range(1, rank - 2), rank - 1, rank - 2]}
+    made = Expansion(layer)
+    x, y = made.inputs
+    if layer.config.get("normalize"):
+        x, y = (made.add("UnitNormalization", {"axis": a}, t) for t, a in ((x, left), (y, right)))
+    if left != rank - 1:
+        x = made.add("Permute", swap, x)
+    if right == rank - 1:
+        y = made.add("Permute", swap, y)
+    made.done(made.operation("Matmul", {}, x, y), why="Keras 3's Dot is an outer product over the other axes here")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.dialects.rebuild import KEEPS_MASKED_STEPS, LEGACY_BILINEAR
-from harness.dialects.rules import EVERY, Layer, Table, rename_class, set_if_absent
+from harness.dialects.rules import Layer, Table, rename_class, set_if_absent
 
 
 def _transposed_dilation(layer: Layer) -> None:
@@ -18,14 +18,31 @@ def keeps_masked_steps(layer: Layer) -> None:
     layer.config[KEEPS_MASKED_STEPS] = True
 
 
+def loses_mask(layer: Layer) -> None:
+    """No mask came out of these layers in TF 1.12 and 1.13."""
+    if layer.masked:
+        layer.mask_rule = "none"
+
+
+def _masked_stack(layer: Layer) -> None:
+    cell = layer.config.get("cell") or {}
+    cells = (cell.get("config") or {}).get("cells") or ()
+    if layer.masked and cell.get("class_name") == "StackedRNNCells" and len(cells) > 1:
+        layer.refuse(
+            "a mask over stacked cells: TF 1.12 mixed up the states of the cells at masked steps",
+            "use one RNN layer for each cell",
+        )
+
+
 UP_1_13: Table = {
+    "RNN": (_masked_stack,),
     "Bidirectional": (keeps_masked_steps,),
     "Conv2DTranspose": (_transposed_dilation,),
     "Conv3DTranspose": (_transposed_dilation,),
     "GRU": (set_if_absent("reset_after", False, "the default of TF 1.x"),),
 }
 UP_1_14: Table = {
-    EVERY: (),
+    "ActivityRegularization": (loses_mask,),
     "BatchNormalizationV1": (rename_class("BatchNormalization"),),
     "BatchNormalizationV2": (rename_class("BatchNormalization"),),
 }

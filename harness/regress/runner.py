@@ -218,6 +218,7 @@ class PairRun:
                 "index": "out/outputs.json",
                 "layers": True,
                 "eager": True,
+                "renamed": done.renamed,
             },
         ]
         build, replay = worker.run(job, self.options.timeout_s).results

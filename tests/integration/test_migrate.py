@@ -31,10 +31,6 @@ def assert_verified(made: Run) -> dict[str, Any]:
     return report
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the rebuilt masked Bidirectional of TF 1.12 loses its mask: masked_bidirectional sets no mask_rule",
-)
 def test_a_model_of_tf_1_12_is_verified(cli_once: Callable[..., Run], rich_model: Callable[[str], Path]) -> None:
     report = assert_verified(cli_once("rich-tf1.12-run", "migrate", rich_model("tf1.12"), "--from", "tf1.12"))
     assert report["from"]["tensorflow"].startswith("1.12.")

@@ -113,7 +113,7 @@ def _functional(keras: Any, graph: Dict[str, Any]) -> Any:
             live[name] = _make(keras, layer)
         inputs = [made[tuple(t)] for t in call["inputs"]]
         kwargs = masks.for_call(live[name], layer, inputs, _resolve(call["kwargs"], made))
-        outputs = _call(live[name], layer, inputs, kwargs)
+        outputs = masks.without(layer, _call(live[name], layer, inputs, kwargs))
         masks.after_call(live[name], layer, inputs, outputs)
         for position, tensor in enumerate(outputs):
             made[(name, index, position)] = tensor

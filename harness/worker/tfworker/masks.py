@@ -32,7 +32,7 @@ class Masks:
         mine = [t for t in inputs if id(t) in self.by_tensor]
         if not mine or layer.get("mask_rule") in ("all", "concatenate") or "mask" in kwargs:
             return kwargs
-        if "graph" in layer or len(inputs) > 1:
+        if len(inputs) > 1:
             raise Refusal(
                 "model-unsupported", "the mask of a merge reaches %r, which takes none by name" % layer["name"]
             )
@@ -58,6 +58,17 @@ class Masks:
     def _all(self, layer: Dict[str, Any], inputs: List[Any]) -> Any:
         """Masked where every input that has a mask is (Keras 2: K.all over the masks)."""
         return self._combine([self.of(t) for t in inputs])
+
+    def _same(self, layer: Dict[str, Any], inputs: List[Any]) -> Any:
+        """The mask of the input goes on."""
+        return self.of(inputs[0])
+
+    def without(self, layer: Dict[str, Any], outputs: List[Any]) -> List[Any]:
+        """The outputs of a layer after which the old Keras lost the mask: an operation, unlike a layer, carries none."""
+        return [self.keras.ops.copy(t) for t in outputs] if layer.get("mask_rule") == "none" else outputs
+
+    def _none(self, layer: Dict[str, Any], inputs: List[Any]) -> Any:
+        return None
 
     def _combine(self, masks: List[Any]) -> Any:
         combined = None

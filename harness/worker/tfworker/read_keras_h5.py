@@ -14,6 +14,7 @@ from . import compat, cpu
 from .errors import Refusal
 from .foreign_code import refuse_foreign_code
 from .h5_weights import text
+from .repair import repair
 from .write_bundle import file_entry, write_bundle
 
 
@@ -29,8 +30,9 @@ def read_keras_h5(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     refuse_foreign_code(keras, found["config"])
     context.step("load the model")
     config, replaced = cpu.rewrite(found["config"])
-    model = _load(keras, path, config if replaced else None)
+    model, repaired = _load(keras, path, config, whole=not replaced)
     source = dict(file_entry(path, request.get("source_name")), kind="keras_h5", replaced_layers=replaced)
+    source["repaired"] = repaired
     found["source"] = dict(source, keras_version=found["keras_version"], backend=found["backend"])
     return write_bundle(keras, model, found, request, context)
 
@@ -50,14 +52,22 @@ def read_attributes(path: str) -> Dict[str, Any]:
     return dict(attributes, config=config, training=training, optimizer_weights=optimizer)
 
 
-def _load(keras: Any, path: str, config: Any) -> Any:
-    compat.clear(keras)
-    compat.set_inference(keras)
-    try:
-        return compat.load_model(keras, path) if config is None else compat.load_with_config(keras, path, config)
-    except Exception as error:
-        raise Refusal(
-            "source-not-loadable",
-            "Keras %s cannot load %s" % (keras.__version__, os.path.basename(path)),
-            ["%s: %s" % (type(error).__name__, str(error).strip()[:2000])],
-        )
+def _load(keras: Any, path: str, config: Any, whole: bool) -> Any:
+    """The model, and what had to be respelled in its config before this Keras could read its own file."""
+    attempts = [(None if whole else config, [])]  # type: Any
+    respelled, notes = repair(config)
+    if notes:
+        attempts.append((respelled, notes))
+    errors = []
+    for chosen, changed in attempts:
+        compat.clear(keras)
+        compat.set_inference(keras)
+        try:
+            if chosen is None:
+                return compat.load_model(keras, path), changed
+            return compat.load_with_config(keras, path, chosen), changed
+        except Exception as error:
+            errors.append("%s: %s" % (type(error).__name__, str(error).strip()[:2000]))
+    raise Refusal(
+        "source-not-loadable", "Keras %s cannot load %s" % (keras.__version__, os.path.basename(path)), errors
+    )

@@ -1,7 +1,7 @@
 """Operation ``replay``: load a saved model as any user would, and run every probe of a bundle through it.
 
 Request: ``{"op": "replay", "model": "in/model.keras", "format": "keras" | "saved_model", "bundle": "in/bundle",
-"outputs": "out/outputs.npz", "index": "out/outputs.json", "layers": true, "eager": false}``
+"outputs": "out/outputs.npz", "index": "out/outputs.json", "layers": true, "renamed": [[path, name], ...], "eager": false}``
 
 ``eager`` calls the model itself instead of ``predict_on_batch``, which traces a graph for every model and batch size:
 for the matrix of many small models. A migration is proved with what users call, ``predict_on_batch``.
@@ -44,7 +44,8 @@ def replay(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
                 entries.append(writer.add("probe/%s/outputs/%d" % (probe_set["name"], index), np.asarray(value)))
         if request.get("layers") and request["format"] == "keras":
             context.step("replay the layers")
-            entries, missing = _Layers(keras, manifest, reader, writer, entries, eager).replay(model)
+            layers = _Layers(keras, manifest, reader, writer, entries, eager, request.get("renamed", ()))
+            entries, missing = layers.replay(model)
     write_json(request["index"], {"arrays": entries})
     digests = digests_of(model) if request["format"] == "keras" else None
     return {
@@ -117,11 +118,23 @@ class _Layers:
     """Outputs of the loaded model's layers, for the layer calls that the bundle recorded."""
 
     def __init__(
-        self, keras: Any, manifest: Any, reader: ArrayReader, writer: ArrayWriter, entries: List[Any], eager: bool
+        self,
+        keras: Any,
+        manifest: Any,
+        reader: ArrayReader,
+        writer: ArrayWriter,
+        entries: List[Any],
+        eager: bool,
+        renamed: Any,
     ) -> None:
         self.keras, self.reader, self.writer, self.entries, self.eager = keras, reader, writer, entries, eager
         self.described, self.probes = manifest["model"], manifest["probes"]
+        self.renamed = {tuple(path): name for path, name in renamed}
         self.missing = []  # type: List[str]
+
+    def _here(self, path: List[str]) -> List[str]:
+        """Where a layer of the source stands in this model."""
+        return [self.renamed.get(tuple(path[: i + 1]), name) for i, name in enumerate(path)]
 
     def replay(self, model: Any) -> Any:
         first = next(s for s in self.probes["sets"] if s["name"] == self.probes["layers"]["set"])
@@ -130,7 +143,7 @@ class _Layers:
         for nested in self.probes["layers"]["nested_inputs"]:
             try:
                 inner = model
-                for name in nested["path"]:
+                for name in self._here(nested["path"]):
                     inner = inner.get_layer(name)
             except ValueError:
                 self.missing.append("/".join(nested["path"]))
@@ -160,7 +173,7 @@ class _Layers:
 
     def _tensor(self, model: Any, record: Dict[str, Any]) -> Any:
         try:
-            layer = model.get_layer(record["path"][-1])
+            layer = model.get_layer(self._here(record["path"])[-1])
         except ValueError:
             return None
         nodes = [node for node in layer._inbound_nodes if _belongs(model, node)]
