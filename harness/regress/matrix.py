@@ -209,8 +209,11 @@ def _cases(
 
 
 def _reads(request: Request, specs: Mapping[str, EnvSpec], source: EnvSpec, case: Case) -> bool:
-    """Whether a file is this environment's: the one that ``migrate`` chooses, or one that reads it, if asked by name."""
-    if request.pairs:
+    """Whether a file is this environment's: the one that ``migrate`` chooses, or one that reads it, if asked by name.
+
+    The shared corpus never changes places: each of its files stands in the baseline of one source.
+    """
+    if request.pairs and case.suite != CORPUS:
         return envspec.reads_keras_version(source, case.keras_version)
     try:
         return envspec.choose_source(specs, case.keras_version, case.backend).name == source.name
