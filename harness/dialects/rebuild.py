@@ -11,6 +11,8 @@ from harness.dialects.rules import Layer
 LEGACY_BILINEAR = "bilinear, corner-sampled (TF up to 1.14)"
 #: set on a Bidirectional whose version did not zero masked steps
 KEEPS_MASKED_STEPS = "keeps_masked_steps"
+#: config key between steps: this Dot is already Keras 3's, an outer product over the other axes
+OUTER_DOT = "outer_dot"
 FUSED_EPSILON = 1.001e-5
 _RNN_MERGES = {"sum": "Add", "mul": "Multiply", "ave": "Average", "concat": "Concatenate"}
 
@@ -325,8 +327,9 @@ def free_time_distributed(layer: Layer) -> None:
 
 def matmul_dot(layer: Layer) -> None:
     """Dot of two inputs of rank 4 and more: the old batch_dot was a matrix product over all leading axes."""
+    outer = layer.config.pop(OUTER_DOT, False)
     ranks = [len(shape) for shape, _ in layer.input_specs]
-    if len(ranks) != 2 or ranks[0] != ranks[1] or ranks[0] < 4:
+    if outer or len(ranks) != 2 or ranks[0] != ranks[1] or ranks[0] < 4:
         return
     rank, axes = ranks[0], layer.config["axes"]
     left, right = (a % rank for a in ([axes, axes] if isinstance(axes, int) else axes))

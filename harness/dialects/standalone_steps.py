@@ -2,16 +2,71 @@
 
 from __future__ import annotations
 
-from harness.dialects.rules import Table, set_if_absent
+from harness.dialects.rebuild import OUTER_DOT
+from harness.dialects.rules import EVERY, Layer, Table, set_if_absent
 from harness.dialects.tf1_steps import corner_sampled, keeps_masked_steps
+
+#: notes from one step to a later one, in a layer's config
+_REVERSED, _MATMUL = "states_in_reverse_order", "dot_as_matmul"
+_FLOATS = ("float16", "float64", "bfloat16")
+
+
+def _cells(layer: Layer) -> int:
+    cell = layer.config.get("cell") or {}
+    return len(cell["config"].get("cells") or ()) if cell.get("class_name") == "StackedRNNCells" else 1
+
+
+def _reversed_states(layer: Layer) -> None:
+    """Keras 2.1 counts the states of stacked cells from the last cell, later versions from the first."""
+    if _cells(layer) > 1:
+        layer.config[_REVERSED] = True
+        if layer.config.get("return_state") or len(layer.input_specs) > 1:
+            layer.refuse(
+                "the states of stacked cells come and go in another order: Keras 2.1 counts them from the last cell",
+                "use one RNN layer for each cell",
+            )
+
+
+def _masked_stack(layer: Layer) -> None:
+    """At masked steps Keras 2.2 repeats the first state, which is that of the first cell, as the output of the last."""
+    if not layer.config.pop(_REVERSED, False) and layer.masked and _cells(layer) > 1:
+        layer.refuse(
+            "a mask over stacked cells: at masked steps Keras 2.2 gives the first cell's state as the output",
+            "use one RNN layer for each cell",
+        )
+
+
+def _matmul_dot(layer: Layer) -> None:
+    layer.config[_MATMUL] = True
+
+
+def _outer_dot(layer: Layer) -> None:
+    """Keras 2.3 made batch_dot what it is in Keras 3; before, and in tf.keras 1.x, it was a matrix product."""
+    if not layer.config.pop(_MATMUL, False):
+        layer.config[OUTER_DOT] = True
+
+
+def _computes_as_fed(layer: Layer) -> None:
+    """A standalone layer computes in the type of what it is given, or of its weights, whatever its config says."""
+    given = [dtype for _, dtype in layer.input_specs[:1]]
+    computed = set(layer.weight_dtypes.values()) or set(given)
+    if layer.class_name != "InputLayer" and len(computed) == 1 and (dtype := computed.pop()) in _FLOATS:
+        layer.set("dtype", dtype, "standalone Keras computes in the type of a layer's input")
+
 
 UP_2_2: Table = {
     "GRU": (set_if_absent("reset_after", False, "the only form that this version had"),),
     "GRUCell": (set_if_absent("reset_after", False, "the only form that this version had"),),
+    "RNN": (_reversed_states,),
     "UpSampling2D": (set_if_absent("interpolation", "nearest", "the only form that this version had"),),
 }
-UP_2_3: Table = {}
+UP_2_3: Table = {
+    "Dot": (_matmul_dot,),
+    "RNN": (_masked_stack,),
+}
 UP_TF: Table = {
+    EVERY: (_computes_as_fed,),
     "Bidirectional": (keeps_masked_steps,),
+    "Dot": (_outer_dot,),
     "UpSampling2D": (corner_sampled,),
 }

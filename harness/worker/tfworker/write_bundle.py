@@ -52,9 +52,18 @@ def _graph(model: Any) -> Dict[str, Any]:
             "the model %r was saved before it knew the shape of its input" % model.name,
             remedy="Call the model once on data (or give its first layer an input_shape), and save it again.",
         )
+    named = zip(compat.input_names(model), compat.input_tensors(model))
+    sparse = [name for name, tensor in named if type(tensor).__name__ == "SparseTensor"]
+    if sparse:
+        raise Refusal(
+            "model-unsupported",
+            "%d inputs of the model %r take sparse tensors, for which no probes are made" % (len(sparse), model.name),
+            sparse,
+            "Build the model with sparse=False and save it again: its weights stay the same.",
+        )
     # The live model's config: what this Keras understood, in its own dialect, every default spelled out.
     try:
-        graph = topology.parse(class_name, _plain(model.get_config()), model.name)
+        graph = topology.parse(class_name, _named(_plain(model.get_config()), model), model.name)
     except topology.TopologyError as error:
         raise Refusal("model-unsupported", "the model %r cannot be described as a graph: %s" % (model.name, error))
     if graph["layers"][0]["name"] is None:
@@ -63,6 +72,22 @@ def _graph(model: Any) -> Dict[str, Any]:
         topology.name_sequential_input(graph, compat.input_names(model)[0], config)
     _note_shapes(model, graph)
     return graph
+
+
+def _named(config: Any, live: Any) -> Any:
+    """A model's config with every Sequential as a dict with its name: up to Keras 2.2 it was a bare list."""
+    if isinstance(config, list):
+        config = {"name": live.name, "layers": config}
+    if not (isinstance(config, dict) and isinstance(config.get("layers"), list) and hasattr(live, "layers")):
+        return config
+    by_name = {layer.name: layer for layer in live.layers}
+    entries = []
+    for position, entry in enumerate(config["layers"]):
+        inner = by_name.get(entry.get("name"))  # only a Functional model names the layers beside their configs
+        if inner is None and len(live.layers) == len(config["layers"]):
+            inner = live.layers[position]
+        entries.append(dict(entry, config=_named(entry["config"], inner)))
+    return dict(config, layers=entries)
 
 
 def _note_shapes(model: Any, graph: Dict[str, Any]) -> None:
