@@ -16,10 +16,18 @@ import pytest
 from command_line import Harness, Run, content, end, start
 
 from harness import report as reports
+from harness.envspec import EnvSpec
+from harness.plan import make_plan
 
 pytestmark = pytest.mark.integration
 
 MODEL = Path("k_face_big_xception") / "model.hdf5"
+
+
+@pytest.fixture
+def source(corpus: Path) -> EnvSpec:
+    """The environment that reads MODEL."""
+    return make_plan(corpus / MODEL).source_env
 
 
 def until(found: Callable[[], object], limit_s: float = 120.0) -> object:
@@ -56,13 +64,15 @@ def reading(folder: Path) -> bool:
     return any(path.stat().st_size for path in folder.glob(".*.partial-*/jobs/export/events.jsonl"))
 
 
-def test_a_killed_worker_is_named_and_an_earlier_result_stays(corpus: Path, mini: Run, tmp_path: Path) -> None:
+def test_a_killed_worker_is_named_and_an_earlier_result_stays(
+    corpus: Path, source: EnvSpec, mini: Run, tmp_path: Path
+) -> None:
     shutil.copytree(mini.out, tmp_path / "out")
     before = content(tmp_path / "out")
     process = start("migrate", corpus / MODEL, "--out", "out", "--json", cwd=tmp_path)
     until(lambda: reading(tmp_path))
     workers = workers_of(process.pid)
-    (victim,) = [pid for pid, name in workers.items() if name == "tf1.15"]
+    (victim,) = [pid for pid, name in workers.items() if name == source.name]
     os.kill(victim, signal.SIGKILL)
     done = end(process)
 
@@ -71,7 +81,7 @@ def test_a_killed_worker_is_named_and_an_earlier_result_stays(corpus: Path, mini
     error = report["error"]
     assert (report["status"], error["code"]) == ("failed", "worker-crashed")
     what, _, last = error["message"].partition("; its last step was: ")
-    assert what == "The worker for the job export in tf1.15 was killed by signal 9 (SIGKILL)"
+    assert what == f"The worker for the job export in {source.name} was killed by signal 9 (SIGKILL)"
     assert last.endswith(". The system may have run out of memory.")
     assert content(tmp_path / "out") == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out.failed"]
@@ -90,11 +100,11 @@ def test_a_killed_worker_is_named_and_an_earlier_result_stays(corpus: Path, mini
     assert json.loads((job / "response.json").read_text())["ok"] is True
 
 
-def test_ctrl_c_ends_everything_and_leaves_nothing(corpus: Path, tmp_path: Path) -> None:
+def test_ctrl_c_ends_everything_and_leaves_nothing(corpus: Path, source: EnvSpec, tmp_path: Path) -> None:
     process = start("migrate", corpus / MODEL, "--out", "out", cwd=tmp_path)
     until(lambda: reading(tmp_path))
     workers = workers_of(process.pid)
-    assert "tf1.15" in workers.values()
+    assert source.name in workers.values()
     process.send_signal(signal.SIGINT)
     done = end(process)
     # The line break stands behind the ^C that a terminal shows.
@@ -103,13 +113,15 @@ def test_ctrl_c_ends_everything_and_leaves_nothing(corpus: Path, tmp_path: Path)
     assert not [pid for pid in workers if alive(pid)]
 
 
-def test_a_job_above_its_time_limit_is_ended(run: Harness, corpus: Path, tmp_path: Path) -> None:
+def test_a_job_above_its_time_limit_is_ended(run: Harness, corpus: Path, source: EnvSpec, tmp_path: Path) -> None:
     done = run("migrate", corpus / MODEL, "--out", "out", "--timeout", "0.5", "--json")
     assert done.status == 5, done.text
     report = done.report
     jsonschema.validate({key: report[key] for key in report if key != "folder"}, reports.schema())
     assert (report["status"], report["error"]["code"]) == ("failed", "worker-timeout")
-    assert report["error"]["message"].startswith("The job export in tf1.15 took longer than 0.5 s; its last step was: ")
+    assert report["error"]["message"].startswith(
+        f"The job export in {source.name} took longer than 0.5 s; its last step was: "
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
@@ -139,11 +151,14 @@ def test_kept_job_folders_hold_no_dead_link(run: Harness, mini: Run, tmp_path: P
     assert [link for link in links if not link.exists()] == []
 
 
-def test_a_plan_starts_nothing_and_says_what_would_be_done(run: Harness, corpus: Path, tmp_path: Path) -> None:
+def test_a_plan_starts_nothing_and_says_what_would_be_done(
+    run: Harness, corpus: Path, source: EnvSpec, tmp_path: Path
+) -> None:
     done = run("plan", corpus / MODEL)
     assert done.status == 0
     assert done.stdout.splitlines()[0] == (
-        "1. read model.hdf5 (a whole Keras model in HDF5) in tf1.15 (TensorFlow 1.15.5, Python 3.7) with read_keras_h5"
+        f"1. read model.hdf5 (a whole Keras model in HDF5) in {source.name} (TensorFlow {source.tensorflow}, "
+        f"Python {source.python}) with read_keras_h5"
     )
     assert len(done.stdout.splitlines()) == 6
     assert list(tmp_path.iterdir()) == []
