@@ -72,8 +72,8 @@ def warnings_of(artifact: Artifact) -> list[str]:
         )
     if by_name:
         found.append(f"Lambda layers that name a function outside of the file: {', '.join(by_name)}.")
-    if artifact.backend not in (None, "tensorflow"):
-        found.append(f"Written on the backend {artifact.backend}: its convolution kernels are stored rotated by 180°.")
+    if artifact.backend == "theano":
+        found.append("Written on the backend theano: its convolution kernels are stored rotated by 180°.")
     return [*found, *artifact.notes, *artifact.oddities]
 
 

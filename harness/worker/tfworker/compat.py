@@ -71,13 +71,6 @@ def load_model(keras: Any, path: str, custom_objects: Any = None) -> Any:
     return keras.models.load_model(path, custom_objects=objects, compile=False)
 
 
-def load_with_config(keras: Any, path: str, config: Any) -> Any:
-    """The model of ``config`` with the weights of a whole-model file, which Keras converts where layers differ."""
-    model = build_model(keras, config)
-    model.load_weights(path)
-    return model
-
-
 def build_model(keras: Any, config: Any) -> Any:
     """The model of an architecture, ``{"class_name", "config", ...}``, with weights as its initializers make them."""
     return keras.models.model_from_json(json.dumps(config), custom_objects=dict(activation_functions()))
@@ -107,6 +100,8 @@ def convert_weights(keras: Any, layer: Any, arrays: List[Any], keras_version: st
 
     Gates of Keras 1 are joined, kernels of Theano rotated by 180 degrees, CuDNN's layouts undone.
     """
+    if backend == "cntk":
+        backend = "tensorflow"  # both correlate; tf.keras rotates kernels of any backend but its own
     # "1" is how Keras itself calls every file of Keras 1.
     version = "1" if keras_version.split(".")[0] == "1" else keras_version
     module = _weights_module(keras)

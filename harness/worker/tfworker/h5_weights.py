@@ -1,7 +1,6 @@
 """Weights of an HDF5 file put into a model by topology, as ``load_weights`` does, but strictly: all or nothing.
 
-Every layer must find its counterpart, in number and in shape; all mismatches are told at once, and weights
-that leave the model as its initializers made it are refused.
+Every layer must find its counterpart, in number and in shape; all mismatches are told at once.
 """
 
 import os
@@ -62,8 +61,12 @@ def _arrays(group: Any) -> List[Any]:
     return [np.asarray(group[name]) for name in _names(group, "weight_names")]
 
 
-def load(keras: Any, model: Any, stored: List[Stored], keras_version: str, backend: Any) -> List[str]:
+def load(
+    keras: Any, model: Any, stored: List[Stored], keras_version: str, backend: Any, must_change: bool = False
+) -> List[str]:
     """Set all weights of ``model``; returns "file's name -> layer" of every pair whose names differ.
+
+    ``must_change`` refuses weights that leave the model as it was.
 
     Raises Refusal: weights-mismatch, with every finding.
     """
@@ -85,8 +88,8 @@ def load(keras: Any, model: Any, stored: List[Stored], keras_version: str, backe
     if wrong:
         message = "%d of %d layers have other weights in the file than in the architecture" % (len(wrong), len(layers))
         raise Refusal("weights-mismatch", message, wrong, REMEDY)
-    before = compat.values(keras, [variable for variable, _ in pairs])
-    if all([np.array_equal(old, new) for old, (_, new) in zip(before, pairs)]):
+    before = compat.values(keras, [variable for variable, _ in pairs] if must_change else [])
+    if must_change and all([np.array_equal(old, new) for old, (_, new) in zip(before, pairs)]):
         raise Refusal(
             "weights-mismatch",
             "the weights file changes nothing: all %d weights are as the initializers make them" % len(pairs),

@@ -11,6 +11,7 @@ from typing import Any, Dict
 from . import compat, cpu, h5_weights
 from .errors import Refusal
 from .foreign_code import refuse_foreign_code
+from .loading import first_loadable
 from .write_bundle import file_entry, write_bundle
 
 #: YAML tags of plain values that Keras's own ``to_yaml`` writes: the form each is read as
@@ -34,12 +35,15 @@ def read_keras_arch(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     weights = h5_weights.read_weights(request["weights"])
     context.step("build the model")
     config, replaced = cpu.rewrite(architecture)
-    model = _build(keras, config, name)
+    model, repaired = first_loadable(keras, config, name, lambda chosen: compat.build_model(keras, chosen))
     context.step("load the weights")
     versions = {key: weights[key] or architecture.get(key) for key in ("keras_version", "backend")}
     # What names no version is of Keras 1, which wrote none; so does Keras itself take it.
-    renamed = h5_weights.load(keras, model, weights["layers"], versions["keras_version"] or "1", versions["backend"])
+    renamed = h5_weights.load(
+        keras, model, weights["layers"], versions["keras_version"] or "1", versions["backend"], True
+    )
     source = dict(file_entry(request["source"], name), kind="keras_arch", replaced_layers=replaced, **versions)
+    source["repaired"] = repaired
     source["weights"] = file_entry(request["weights"], request.get("weights_name"))
     source["weights_renamed"] = renamed
     found = {"config": architecture, "training": None, "optimizer_weights": False, "source": source}
@@ -127,16 +131,3 @@ def _count(value: Any, left: int, name: str) -> int:
     for item in items:
         left = _count(item, left - 1, name)
     return left
-
-
-def _build(keras: Any, config: Any, name: str) -> Any:
-    compat.clear(keras)
-    compat.set_inference(keras)
-    try:
-        return compat.build_model(keras, config)
-    except Exception as error:
-        raise Refusal(
-            "source-not-loadable",
-            "Keras %s cannot build the model of %s" % (keras.__version__, name),
-            ["%s: %s" % (type(error).__name__, str(error).strip()[:2000])],
-        )

@@ -14,7 +14,7 @@ from . import compat, cpu
 from .errors import Refusal
 from .foreign_code import refuse_foreign_code
 from .h5_weights import text
-from .repair import repair
+from .loading import first_loadable, whole_model
 from .write_bundle import file_entry, write_bundle
 
 
@@ -30,7 +30,8 @@ def read_keras_h5(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     refuse_foreign_code(keras, found["config"])
     context.step("load the model")
     config, replaced = cpu.rewrite(found["config"])
-    model, repaired = _load(keras, path, config, whole=not replaced)
+    what = os.path.basename(path)
+    model, repaired = first_loadable(keras, config, what, lambda chosen: whole_model(keras, path, found, chosen))
     source = dict(file_entry(path, request.get("source_name")), kind="keras_h5", replaced_layers=replaced)
     source["repaired"] = repaired
     found["source"] = dict(source, keras_version=found["keras_version"], backend=found["backend"])
@@ -50,24 +51,3 @@ def read_attributes(path: str) -> Dict[str, Any]:
     except (OSError, IOError) as error:
         raise Refusal("source-truncated", "%s cannot be read as HDF5: %s" % (os.path.basename(path), error))
     return dict(attributes, config=config, training=training, optimizer_weights=optimizer)
-
-
-def _load(keras: Any, path: str, config: Any, whole: bool) -> Any:
-    """The model, and what had to be respelled in its config before this Keras could read its own file."""
-    attempts = [(None if whole else config, [])]  # type: Any
-    respelled, notes = repair(config)
-    if notes:
-        attempts.append((respelled, notes))
-    errors = []
-    for chosen, changed in attempts:
-        compat.clear(keras)
-        compat.set_inference(keras)
-        try:
-            if chosen is None:
-                return compat.load_model(keras, path), changed
-            return compat.load_with_config(keras, path, chosen), changed
-        except Exception as error:
-            errors.append("%s: %s" % (type(error).__name__, str(error).strip()[:2000]))
-    raise Refusal(
-        "source-not-loadable", "Keras %s cannot load %s" % (keras.__version__, os.path.basename(path)), errors
-    )

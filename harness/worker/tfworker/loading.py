@@ -1,0 +1,45 @@
+"""Models made from configs that their own Keras may not read back as they are written."""
+
+import json
+from typing import Any, Callable
+
+from . import compat, h5_weights
+from .errors import Refusal
+from .repair import repair
+
+
+def first_loadable(keras: Any, config: Any, what: str, make: Callable[[Any], Any]) -> Any:
+    """(what ``make`` gives for the config, nothing) or, where that fails, (for the respelled config, what was respelled).
+
+    Raises Refusal: source-not-loadable with every attempt's reason, and whatever ``make`` refuses.
+    """
+    attempts = [(config, [])]  # type: Any
+    respelled, notes = repair(config)
+    if notes:
+        attempts.append((respelled, notes))
+    errors = []
+    for chosen, changed in attempts:
+        compat.clear(keras)
+        compat.set_inference(keras)
+        try:
+            return make(chosen), changed
+        except Refusal:
+            raise
+        except Exception as error:
+            errors.append("%s: %s" % (type(error).__name__, str(error).strip()[:2000]))
+    raise Refusal("source-not-loadable", "Keras %s cannot load %s" % (keras.__version__, what), errors)
+
+
+def whole_model(keras: Any, path: str, found: Any, config: Any) -> Any:
+    """The model of a whole-model file: by Keras's own ``load_model``, or in two steps where that would not do.
+
+    ``config`` is what is to be built: that of the file, or one that replaces it.
+    """
+    # Keras 2.1 leaves kernels of Theano as they are in nested models, and tf.keras rotates those of CNTK too.
+    if found["backend"] in (None, "tensorflow") and json.dumps(config) == json.dumps(found["config"]):
+        return compat.load_model(keras, path)
+    model = compat.build_model(keras, config)
+    stored = h5_weights.read_weights(path)
+    versions = {key: stored[key] or found[key] for key in ("keras_version", "backend")}
+    h5_weights.load(keras, model, stored["layers"], versions["keras_version"] or "1", versions["backend"])
+    return model
