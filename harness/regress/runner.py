@@ -75,7 +75,8 @@ class PairRun:
         todo = list(cases)
         ready: queue.Queue[_Exported | None] = queue.Queue(maxsize=8)
         results: list[CaseResult] = []
-        exporter = threading.Thread(target=self._export_all, args=(todo, ready), daemon=True)
+        reader = WarmWorker(self.source, self.root / "source", flavour=self.source.spec.keras_flavour)
+        exporter = threading.Thread(target=self._export_all, args=(todo, reader, ready), daemon=True)
         exporter.start()
         worker = WarmWorker(self.target, self.root / "target", flavour="keras3")
         naive = Naive(self.target, self.root / "naive", self.options.timeout_s) if self.naive else None
@@ -90,6 +91,7 @@ class PairRun:
                     report(result)
         finally:
             self._stopping.set()
+            reader.stop()  # after Ctrl-C it still has a job
             while exporter.is_alive():  # it may wait for a place in the queue
                 _drain(ready)
                 exporter.join(timeout=0.1)
@@ -110,8 +112,7 @@ class PairRun:
     def _loads_naively(self, case: Case) -> bool:
         return case.suite in self.naive_suites
 
-    def _export_all(self, cases: list[Case], ready: queue.Queue[_Exported | None]) -> None:
-        worker = WarmWorker(self.source, self.root / "source", flavour=self.source.spec.keras_flavour)
+    def _export_all(self, cases: list[Case], worker: WarmWorker, ready: queue.Queue[_Exported | None]) -> None:
         try:
             for number, case in enumerate(cases):
                 if self._stopping.is_set():

@@ -46,12 +46,13 @@ class WarmWorker:
             dead = worker.process.poll() is not None
             if dead or recycle_due(self._jobs, resident_bytes(worker.process.pid)):
                 self.stop()
-        if self._worker is None:
+                worker = None
+        if worker is None:
             self.starts += 1
             self._jobs = 0
             scratch = self.root / f"{self.environment.spec.name}-{self.starts}"
-            self._worker = Worker(self.environment, scratch, flavour=self.flavour)
-        return self._worker
+            self._worker = worker = Worker(self.environment, scratch, flavour=self.flavour)
+        return worker
 
     def run(self, job: Job, timeout_s: float) -> JobResult:
         """The result of a job; raises what :meth:`harness.job.Worker.run` raises."""
@@ -60,7 +61,7 @@ class WarmWorker:
         return worker.run(job, timeout_s=timeout_s)
 
     def stop(self) -> None:
-        """End the process."""
-        if self._worker is not None:
-            self._worker.stop()
-            self._worker = None
+        """End the process; from any thread."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.stop()

@@ -181,3 +181,16 @@ def test_a_source_model_that_is_not_the_recorded_one_is_found(
 def test_the_zoo_is_made_once(subset: Run) -> None:
     stamp = json.loads((subset.out / "zoo" / "tf1.15" / "generated.json").read_text())
     assert stamp["globs"] == list(GLOBS)
+
+
+def test_ctrl_c_ends_all_workers_at_once(subset: Run, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "zoo").symlink_to(subset.out / "zoo")
+    process = start("regress", "--pair", "tf1.15:tf2.21", "--only", DENSE[0], "--out", out, cwd=tmp_path)
+    workers = [worker_of(process.pid, name) for name in ("tf1.15", "tf2.21")]
+    started = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    assert end(process).status == 130
+    assert time.monotonic() - started < 15
+    assert [pid for pid in workers if Path(f"/proc/{pid}").exists()] == []
