@@ -100,12 +100,15 @@ def _status(out: Path) -> str | None:
 
 
 def _sweep(out: Path) -> None:
-    """Delete what runs that were killed left beside ``out``."""
-    pattern = re.compile(re.escape(f".{out.name}.partial-") + r"(\d+)-[0-9a-f]{8}")
+    """Delete what runs that were killed left beside ``out``; bring back a result that one had just moved aside."""
+    pattern = re.compile(re.escape(f".{out.name}.") + r"(?:partial|old)-(\d+)-[0-9a-f]{8}")
     for entry in out.parent.iterdir():
         match = pattern.fullmatch(entry.name)
         if match and not _alive(int(match[1])):
-            remove(entry)
+            if ".old-" in entry.name and not out.exists():
+                os.rename(entry, out)
+            else:
+                remove(entry)
 
 
 def _alive(pid: int) -> bool:
@@ -119,7 +122,7 @@ def _alive(pid: int) -> bool:
 
 
 def _replace(new: Path, final: Path) -> None:
-    old = final.with_name(f".{final.name}.old-{uuid.uuid4().hex[:8]}")
+    old = final.with_name(f".{final.name}.old-{os.getpid()}-{uuid.uuid4().hex[:8]}")
     if final.exists():
         os.rename(final, old)
     try:

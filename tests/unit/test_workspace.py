@@ -126,6 +126,16 @@ def test_what_dead_runs_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
     assert names(tmp_path) == sorted([alive.name, other.name, odd.name, "out"])
 
 
+def test_a_result_that_a_killed_run_had_moved_aside_comes_back(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    publish(out)
+    os.rename(out, tmp_path / f".out.old-{dead_pid()}-0123abcd")
+    with pytest.raises(KeyboardInterrupt), Workspace(out):
+        raise KeyboardInterrupt
+    assert names(tmp_path) == ["out"]
+    assert (out / "report.json").is_file()
+
+
 def test_missing_parents_are_made(tmp_path: Path) -> None:
     assert publish(tmp_path / "a" / "b" / "out").is_dir()
 
