@@ -48,8 +48,8 @@ def test_docs_generate_writes_what_is_stale_and_says_so(
     assert generate.main(["--check"]) == 0
     assert (tmp_path / "errors.md").read_text(encoding="utf-8") == generate.errors_page()
     assert capsys.readouterr().out.splitlines() == [
-        "docs/errors.md is out of date: python docs/generate.py",
-        "wrote docs/errors.md",
+        *(f"docs/{name} is out of date: python docs/generate.py" for name in generate.PAGES),
+        *(f"wrote docs/{name}" for name in generate.PAGES),
         "up to date",
     ]
 
