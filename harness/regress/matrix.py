@@ -28,6 +28,7 @@ from harness.regress.tables import Row, rows_of
 #: version of ``results.json``; a reader refuses what it does not know
 RESULTS_SCHEMA = 1
 RESULTS, JUNIT, PAGE = "results.json", "junit.xml", "index.html"
+JOURNAL = "results.jsonl"
 #: the shared corpus, when it stands beside the checkout or where ``HARNESS_CORPUS`` says
 CORPUS = "corpus"
 
@@ -229,11 +230,14 @@ def _run_pair(
     name = f"{source.spec.name}--{target.spec.name}"
     root = request.out.resolve() / "jobs" / name
     root.mkdir(parents=True)
+    journal = root / JOURNAL
     count = 0
 
     def each(result: CaseResult) -> None:
         nonlocal count
         count += 1
+        with journal.open("a", encoding="utf-8") as stream:  # what a run that is killed had found so far
+            stream.write(json.dumps(result.as_json()) + "\n")
         progress(f"{name}: {count} of {len(cases)}, {result.status}: {result.id}")
         if report:
             report(result)
