@@ -27,6 +27,16 @@ def _reversed_states(layer: Layer) -> None:
             )
 
 
+def _unmasked_inside(layer: Layer) -> None:
+    """TimeDistributed of Keras 2.1 hands no mask to the layer inside; since 2.2 it does."""
+    inner = layer.config["layer"]["class_name"]
+    if layer.masked and inner in ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional"):
+        layer.refuse(
+            f"a mask reaches a {inner} for every step: Keras 2.1 ignored it, later versions apply it",
+            "take the mask away before it in the source model (mask_zero=False)",
+        )
+
+
 def _masked_stack(layer: Layer) -> None:
     """At masked steps Keras 2.2 repeats the first state, which is that of the first cell, as the output of the last."""
     if not layer.config.pop(_REVERSED, False) and layer.masked and _cells(layer) > 1:
@@ -58,6 +68,7 @@ UP_2_2: Table = {
     "GRU": (set_if_absent("reset_after", False, "the only form that this version had"),),
     "GRUCell": (set_if_absent("reset_after", False, "the only form that this version had"),),
     "RNN": (_reversed_states,),
+    "TimeDistributed": (_unmasked_inside,),
     "UpSampling2D": (set_if_absent("interpolation", "nearest", "the only form that this version had"),),
 }
 UP_2_3: Table = {

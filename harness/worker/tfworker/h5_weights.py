@@ -62,11 +62,11 @@ def _arrays(group: Any) -> List[Any]:
 
 
 def load(
-    keras: Any, model: Any, stored: List[Stored], keras_version: str, backend: Any, must_change: bool = False
+    keras: Any, model: Any, stored: List[Stored], keras_version: Any, backend: Any, must_change: bool = False
 ) -> List[str]:
     """Set all weights of ``model``; returns "file's name -> layer" of every pair whose names differ.
 
-    ``must_change`` refuses weights that leave the model as it was.
+    Keras 1 wrote no version, every later Keras does: None stands for Keras 1. ``must_change`` refuses weights that leave the model as it was.
 
     Raises Refusal: weights-mismatch, with every finding.
     """
@@ -99,12 +99,12 @@ def load(
     return ["%s -> %s" % (name, layer.name) for layer, (name, _) in zip(layers, stored) if name != layer.name]
 
 
-def _fit(keras: Any, layer: Any, variables: List[Any], arrays: Any, keras_version: str, backend: Any) -> Any:
+def _fit(keras: Any, layer: Any, variables: List[Any], arrays: Any, keras_version: Any, backend: Any) -> Any:
     """(arrays as the layer takes them, what is wrong with them or None)."""
     expected = [tuple(compat.tensor_spec(variable)[0]) for variable in variables]
     found = [array.shape for array in arrays]
     try:
-        arrays = compat.convert_weights(keras, layer, arrays, keras_version, backend)
+        arrays = compat.convert_weights(keras, layer, arrays, keras_version or "1", backend)
     except Exception as error:  # Keras asserts, indexes and transposes without looking: any of it means "no fit"
         return [], "expected %s, found %s (%s: %s)" % (expected, found, type(error).__name__, str(error)[:200])
     fits = [tuple(array.shape) for array in arrays] == expected

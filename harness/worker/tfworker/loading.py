@@ -40,6 +40,5 @@ def whole_model(keras: Any, path: str, found: Any, config: Any) -> Any:
         return compat.load_model(keras, path)
     model = compat.build_model(keras, config)
     stored = h5_weights.read_weights(path)
-    versions = {key: stored[key] or found[key] for key in ("keras_version", "backend")}
-    h5_weights.load(keras, model, stored["layers"], versions["keras_version"] or "1", versions["backend"])
+    h5_weights.load(keras, model, stored["layers"], stored["keras_version"], stored["backend"] or found["backend"])
     return model

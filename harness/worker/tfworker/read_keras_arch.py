@@ -37,12 +37,10 @@ def read_keras_arch(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     config, replaced = cpu.rewrite(architecture)
     model, repaired = first_loadable(keras, config, name, lambda chosen: compat.build_model(keras, chosen))
     context.step("load the weights")
-    versions = {key: weights[key] or architecture.get(key) for key in ("keras_version", "backend")}
-    # What names no version is of Keras 1, which wrote none; so does Keras itself take it.
-    renamed = h5_weights.load(
-        keras, model, weights["layers"], versions["keras_version"] or "1", versions["backend"], True
-    )
-    source = dict(file_entry(request["source"], name), kind="keras_arch", replaced_layers=replaced, **versions)
+    backend = weights["backend"] or architecture.get("backend")
+    renamed = h5_weights.load(keras, model, weights["layers"], weights["keras_version"], backend, must_change=True)
+    source = dict(file_entry(request["source"], name), kind="keras_arch", replaced_layers=replaced)
+    source.update(keras_version=architecture.get("keras_version") or weights["keras_version"], backend=backend)
     source["repaired"] = repaired
     source["weights"] = file_entry(request["weights"], request.get("weights_name"))
     source["weights_renamed"] = renamed
