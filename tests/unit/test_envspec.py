@@ -131,7 +131,9 @@ def test_theano_weights_are_read_where_their_kernels_are_flipped(specs: dict[str
 
 
 def test_a_backend_that_the_reader_does_not_convert_is_refused(specs: dict[str, EnvSpec]) -> None:
-    with pytest.raises(HarnessError, match=r"with the backend 'mxnet'; keras2\.1, which reads this version, understands"):
+    with pytest.raises(
+        HarnessError, match=r"with the backend 'mxnet'; keras2\.1, which reads this version, understands"
+    ):
         choose_source(specs, "2.1.6", "mxnet")
 
 

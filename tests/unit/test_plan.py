@@ -19,7 +19,8 @@ def refused(*arguments: object, **options: object) -> HarnessError:
 
 
 @pytest.mark.parametrize(
-    ("version", "source"), [("2.0.5", "keras2.1"), ("2.1.6-tf", "tf1.12"), ("2.2.4-tf", "tf1.15"), ("2.2.4", "keras2.2")]
+    ("version", "source"),
+    [("2.0.5", "keras2.1"), ("2.1.6-tf", "tf1.12"), ("2.2.4-tf", "tf1.15"), ("2.2.4", "keras2.2")],
 )
 def test_the_source_environment_follows_from_what_wrote_the_file(tmp_path: Path, version: str, source: str) -> None:
     model = bad_files.keras_h5(tmp_path / "model.h5", keras_version=version)
