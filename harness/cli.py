@@ -16,7 +16,7 @@ from rich.markup import escape
 
 import harness
 from harness.errors import Exit, HarnessError
-from harness.plan import DEFAULT_TARGET, FORMATS, Options, Plan, default_out, make_plan
+from harness.plan import DEFAULT_TARGET, FORMATS, Options, Plan, check_target, default_out, make_plan, with_formats
 
 #: where a person reads; results for programs go to standard output only with --json
 console = Console(stderr=False)
@@ -126,7 +126,11 @@ def _target_options(command: Callable[..., Any]) -> Callable[..., Any]:
         [
             click.option("--to", "target_env", default=DEFAULT_TARGET, show_default=True, help="Target environment."),
             click.option(
-                "--format", "formats", type=click.Choice(FORMATS), multiple=True, help="Saved form. [default: keras]"
+                "--format",
+                "formats",
+                type=click.Choice(FORMATS),
+                multiple=True,
+                help="Saved form. [default: the target's own]",
             ),
             click.option(
                 "--hard-sigmoid",
@@ -146,7 +150,7 @@ def _options(given: dict[str, Any]) -> Options:
     if samples is not None and not samples.is_file():
         raise HarnessError("samples-invalid", f"There is no file {samples}.")
     return Options(
-        formats=tuple(dict.fromkeys(given.get("formats") or ("keras",))),
+        formats=tuple(dict.fromkeys(given.get("formats") or ())),
         hard_sigmoid=given.get("hard_sigmoid", "pin"),
         timeout_s=given["timeout"],
         samples=samples,
@@ -269,12 +273,13 @@ def import_(bundle: Path, **given: Any) -> int:
     """
     from harness import engine, envspec
 
-    target = envspec.get_spec(envspec.load_specs(), given["target_env"])
+    specs = envspec.load_specs()
+    target = envspec.get_spec(specs, given["target_env"])
+    check_target(specs, target)
+    options = with_formats(_options(given), target)
     out = given["out"] or default_out(bundle)
     with _progress(given["as_json"]) as progress:
-        outcome = engine.import_bundle(
-            bundle, target, out, _options(given), progress, _command(), backend=given["backend"]
-        )
+        outcome = engine.import_bundle(bundle, target, out, options, progress, _command(), backend=given["backend"])
     return _finish(outcome, given["as_json"])
 
 
@@ -284,7 +289,7 @@ def import_(bundle: Path, **given: Any) -> int:
 @click.option("--in", "target_env", default=DEFAULT_TARGET, show_default=True, help="Environment that loads MODEL.")
 @_shared
 def verify(model: Path, bundle: Path, **given: Any) -> int:
-    """Compare what MODEL (.keras, or a SavedModel folder) computes with what BUNDLE recorded.
+    """Compare what MODEL (.keras, .h5, or a SavedModel folder) computes with what BUNDLE recorded.
 
     \b
     Example:

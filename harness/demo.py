@@ -55,7 +55,7 @@ def _job(environment: Environment, folder: Path, op: str, request: dict[str, Any
     for inner, path in files.items():
         job.give(path, inner)
     job.ops.append({"op": op, **request})
-    flavour = "keras3" if environment.spec.name == DEFAULT_TARGET else environment.spec.keras_flavour
+    flavour = environment.spec.keras_flavour
     with Worker(environment, folder / f"{op}-worker", flavour=flavour) as worker:
         return worker.run(job, timeout_s=TIMEOUT_S).results[0]
 

@@ -22,14 +22,11 @@ from harness.dialects import Translation
 from harness.envspec import EnvSpec
 from harness.errors import Exit, HarnessError
 from harness.job import Job, Worker
-from harness.plan import Options, Plan
+from harness.plan import FORMS, Options, Plan, form_of
 from harness.verify import Evidence
 from harness.worker.tfworker.arrays import ArrayReader, DigestError
 from harness.worker.tfworker.files import FormatError, read_json, write_json
 from harness.workspace import FULL, Workspace
-
-#: flavour of the target workers
-KERAS3 = "keras3"
 
 
 @dataclass(kw_only=True)
@@ -139,11 +136,11 @@ def verify_model(
     """Only the proof: an existing model against a bundle."""
     if not model.exists():
         raise HarnessError("source-missing", f"There is no model at {model}.")
-    form = "saved_model" if model.is_dir() else "keras"
+    form = form_of(model)
 
     def body(stages: Stages) -> None:
         bundle = _open(stages, folder)
-        fresh = stages.start(stages.environment(target), KERAS3)
+        fresh = stages.start(stages.environment(target), target.keras_flavour)
         stages.report["not_checked"].append("weights: only what the model computes was compared")
         _prove(stages, bundle, {form: model.resolve()}, fresh, target)
 
@@ -252,10 +249,10 @@ def _open(stages: Stages, folder: Path) -> Bundle:
 
 def _build_and_prove(stages: Stages, bundle: Bundle, target: EnvSpec, environment: Environment) -> None:
     """One TensorFlow at a time: starting the next one early saves seconds and costs a third more memory."""
-    builder = stages.start(environment, KERAS3)
+    builder = stages.start(environment, target.keras_flavour)
     model = _import(stages, bundle, target, builder)
     builder.stop()
-    _prove(stages, bundle, model, stages.start(environment, KERAS3), target)
+    _prove(stages, bundle, model, stages.start(environment, target.keras_flavour), target)
 
 
 def translation_of(bundle: Bundle, target: EnvSpec, options: Options) -> Translation:
@@ -284,17 +281,37 @@ def _import(stages: Stages, bundle: Bundle, target: EnvSpec, worker: Worker) -> 
     stages.renamed = done.renamed
     plan = stages.space.jobs / "plan.json"
     write_json(str(plan), {"graph": done.graph, "weights": done.weights})
-    op = {"op": "build_keras3", "bundle": "in/bundle", "plan": "in/plan.json", "model": "out/model.keras"}
-    if "saved_model" in stages.options.formats:
-        op["saved_model"] = "out/saved_model"
+    forms = {form: f"out/{FORMS[form][1]}" for form in stages.options.formats}
+    op = build_op(target, forms)
     with stages.timed("import"):
         job = stages.run(worker, "import", op, {"bundle": bundle.folder, "plan.json": plan})
     result = job.results[0]
     stages.digests = result["weights"].pop("digests")
     stages.report["weights"] = result["weights"]
     stages.report["to"] = report.environment(target.name, result["versions"])
-    made = {"keras": job.folder / "out" / "model.keras", "saved_model": job.folder / "out" / "saved_model"}
-    return {form: made[form] for form in stages.options.formats}
+    return {form: job.folder / path for form, path in forms.items()}
+
+
+def build_op(target: EnvSpec, forms: Mapping[str, str]) -> dict[str, Any]:
+    """The operation that builds a model and saves it in ``forms`` (form -> path in the job)."""
+    inputs = {"bundle": "in/bundle", "plan": "in/plan.json"}
+    return {"op": "build_model", "flavour": target.keras_flavour, **inputs, "forms": dict(forms)}
+
+
+def replay_op(target: EnvSpec, form: str, model: str, renamed: Any, **more: Any) -> dict[str, Any]:
+    """The operation that loads a saved model and runs every probe through it."""
+    return {
+        "op": "replay",
+        "flavour": target.keras_flavour,
+        "model": model,
+        "format": form,
+        "bundle": "in/bundle",
+        "outputs": "out/outputs.npz",
+        "index": "out/outputs.json",
+        "layers": form != "saved_model",
+        "renamed": renamed,
+        **more,
+    }
 
 
 def _prove(stages: Stages, bundle: Bundle, model: Mapping[str, Path], worker: Worker, target: EnvSpec) -> None:
@@ -313,7 +330,7 @@ def _prove(stages: Stages, bundle: Bundle, model: Mapping[str, Path], worker: Wo
             mark = "" if made["status"] == "verified" else ".diverged"
             final = stages.space.path / f"{path.stem}{mark}{path.suffix}"
             os.rename(path, final)
-            _link(stages.space.jobs / f"replay-{form}" / "in" / _inner(form), final)  # the job can be run again
+            _link(stages.space.jobs / f"replay-{form}" / "in" / FORMS[form][1], final)  # the job can be run again
             made["artifacts"].append(report.file_artifact(final, stages.space.path, form))
 
 
@@ -325,27 +342,14 @@ def _persisted(stages: Stages, loaded: list[list[str]] | None) -> None:
         stages.report["weights"]["unequal"] += [f"{path}: not the same after saving and loading" for path in lost]
 
 
-def _inner(form: str) -> str:
-    return "model.keras" if form == "keras" else "saved_model"
-
-
 def _link(link: Path, path: Path) -> None:
     link.unlink()
     link.symlink_to(os.path.relpath(path, link.parent))
 
 
 def _replay(stages: Stages, bundle: Bundle, form: str, path: Path, worker: Worker, target: EnvSpec) -> Evidence:
-    name, inner = f"replay-{form}", _inner(form)
-    op = {
-        "op": "replay",
-        "model": f"in/{inner}",
-        "format": form,
-        "bundle": "in/bundle",
-        "outputs": "out/outputs.npz",
-        "index": "out/outputs.json",
-        "layers": form == "keras",
-        "renamed": stages.renamed,
-    }
+    name, inner = f"replay-{form}", FORMS[form][1]
+    op = replay_op(target, form, f"in/{inner}", stages.renamed)
     job = stages.run(worker, name, op, {"bundle": bundle.folder, inner: path})
     result = job.results[0]
     stages.report["to"] = stages.report["to"] or report.environment(target.name, result["versions"])

@@ -8,7 +8,7 @@ from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-FLAVOURS = ("tf.keras", "keras", "keras3")
+FLAVOURS = ("tf.keras", "keras", "keras3", "tf_keras")
 DIALECTS = (
     "tf1.12", "tf1.13", "tf1.14", "tf1.15", "tf2.3", "tf2.15", "keras-2.1", "keras-2.2", "keras-2.3", "keras-3",
 )  # fmt: skip
@@ -20,7 +20,7 @@ Check = Callable[[str, Any], Iterator[str]]
 
 def defects_of(table: Mapping[str, Any], stem: str) -> list[str]:
     """Everything that is wrong with the table of the file ``stem``.toml; empty when it may be used."""
-    defects = list(_check_keys("", table, _TOP, optional=("omits",)))
+    defects = list(_check_keys("", table, _TOP, optional=("omits", "installed_as")))
     if table.get("name") != stem:
         defects.append(f"name: is {table.get('name')!r}, but the file is called {stem}.toml")
     if not defects:
@@ -123,10 +123,30 @@ def _variables(where: str, value: Any) -> Iterator[str]:
 
 _ANY = _text(r"\S.*", "some text")
 _PATTERN = _text(r"missing|[0-9]+(\.[0-9*]+)*(-tf)?", "2.2.*-tf")
+#: keys that say what is installed: an environment that is ``installed_as`` another one has them from there
+INSTALLED = ("python", "tensorflow", "pins", "omits", "variables", "container")
+
+
+def completed(table: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Any], list[str]]:
+    """A table with what it is ``installed_as`` filled in, and the defects of that; ``tables`` holds all, by file name."""
+    shared = table.get("installed_as")
+    if shared is None:
+        return dict(table), []
+    base = tables.get(shared) if isinstance(shared, str) else None
+    if base is None or "installed_as" in base:
+        return dict(table), [
+            f"installed_as: expected the name of an environment with pins of its own, found {shared!r}"
+        ]
+    own = [key for key in INSTALLED if key in table]
+    defects = [f"{key}: stands in {shared}.toml, because installed_as names it" for key in own]
+    return {**{key: base[key] for key in INSTALLED if key in base}, **table}, defects
+
+
 _TOP: dict[str, Check] = {
-    "name": _text(r"[a-z]+[0-9]+\.[0-9]+", "tf1.15"),
+    "name": _text(r"[a-z_]+[0-9]+\.[0-9]+", "tf1.15"),
     "python": _text(r"3\.[0-9]+", "3.7"),
     "tensorflow": _text(r"[0-9]+\.[0-9]+\.[0-9]+", "1.15.5"),
+    "installed_as": _text(r"[a-z_]+[0-9]+\.[0-9]+", "tf2.21"),
     "keras_flavour": _one_of(*FLAVOURS),
     "dialect": _one_of(*DIALECTS),
     "roles": _list_of(_one_of(*ROLES)),

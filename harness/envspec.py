@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from harness.envschema import defects_of
+from harness.envschema import completed, defects_of
 from harness.errors import HarnessError
 
 #: How a file without the attribute ``keras_version`` (or ``backend``) is written in the tables.
@@ -51,9 +51,14 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class EnvSpec:
-    """One environment: a Python, a TensorFlow, its pins, and what it reads and writes."""
+    """One environment: a Python, a TensorFlow, its pins, and what it reads and writes.
+
+    Attributes:
+        installed_as: the environment whose packages it uses; its own name for all but those that share one.
+    """
 
     name: str
+    installed_as: str
     python: str
     tensorflow: str
     keras_flavour: str
@@ -74,6 +79,7 @@ class EnvSpec:
         reads = table["reads"]
         return cls(
             name=table["name"],
+            installed_as=table.get("installed_as", table["name"]),
             python=table["python"],
             tensorflow=table["tensorflow"],
             keras_flavour=table["keras_flavour"],
@@ -86,7 +92,7 @@ class EnvSpec:
             variables=dict(table["variables"]),
             image=table["container"]["image"],
             path=path,
-            lock_path=path.parent / "locks" / f"{table['name']}.txt",
+            lock_path=path.parent / "locks" / f"{table.get('installed_as', table['name'])}.txt",
         )
 
     @property
@@ -135,9 +141,11 @@ def load_specs(folder: Path | None = None) -> dict[str, EnvSpec]:
     folder = folder or envs_folder()
     paths = [path for path in sorted(folder.glob("*.toml"), key=_natural) if path.name != PAIRS_FILE]
     specs, defects = {}, []
-    for path in paths:
-        table, found = _read_table(path)
-        found = found or defects_of(table, path.stem)
+    read = {path: _read_table(path) for path in paths}
+    tables = {path.stem: table for path, (table, _) in read.items()}
+    for path, (found_table, unreadable) in read.items():
+        table, shared = completed(found_table, tables)
+        found = unreadable or shared or defects_of(table, path.stem)
         defects += [f"{path.name}: {defect}" for defect in found]
         if not found:
             specs[path.stem] = EnvSpec.from_table(table, path)

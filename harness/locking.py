@@ -59,8 +59,9 @@ def main(argv: Sequence[str]) -> int:
     """The exit status, after writing the lock files of the environments named (default: all)."""
     specs = load_specs()
     names = [argument for argument in argv if not argument.startswith("--")]
+    own = [spec for spec in specs.values() if spec.installed_as == spec.name]
     try:
-        for spec in [get_spec(specs, name) for name in names] or list(specs.values()):
+        for spec in [get_spec(specs, name) for name in names] or own:
             write_lock(spec, upgrade="--upgrade" in argv)
             sys.stdout.write(f"{spec.name}: {spec.lock_path}\n")
     except HarnessError as error:

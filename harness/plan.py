@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,15 @@ READERS = {
     Kind.KERAS_YAML: "read_keras_arch",
 }
 DEFAULT_TARGET = "tf2.21"
-FORMATS = ("keras", "saved_model")
+#: saved forms: what an environment file calls them, and the name of what is saved; the first that a target has is its own
+FORMS = {
+    "keras": ("keras-v3", "model.keras"),
+    "h5": ("keras-h5", "model.h5"),
+    "saved_model": ("saved-model", "saved_model"),
+}
+FORMATS = tuple(FORMS)
+#: how people call the Keras of a target, by its flavour
+TARGETS = {"keras3": "Keras 3", "tf.keras": "Keras 2", "tf_keras": "tf_keras", "keras": "Keras"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +35,7 @@ class Options:
     """The user's choices that change what is built or how it is proved.
 
     Attributes:
-        formats: saved forms of the target model.
+        formats: saved forms of the target model; none stands for the target's own.
         hard_sigmoid: ``pin`` keeps TF1's formula as native layers, ``fold`` scales weights by 1.2 instead.
         timeout_s: limit of every single job.
         layer_budget: bytes of layer outputs recorded at most.
@@ -35,7 +43,7 @@ class Options:
         keep_jobs: keep job folders of a successful run too.
     """
 
-    formats: tuple[str, ...] = ("keras",)
+    formats: tuple[str, ...] = ()
     hard_sigmoid: str = "pin"
     timeout_s: float = 1800.0
     layer_budget: int = 64 << 20
@@ -78,7 +86,8 @@ class Plan:
             f" (TensorFlow {self.source_env.tensorflow}, Python {self.source_env.python}) with {self.reader}",
             "record its weights, probes and layer outputs in a bundle",
             f"translate the configuration: {chain}",
-            f"build a native Keras 3 model in {self.target_env.name} (TensorFlow {self.target_env.tensorflow})",
+            f"build a native model in {self.target_env.name}"
+            f" ({TARGETS[self.target_env.keras_flavour]} of TensorFlow {self.target_env.tensorflow})",
             f"save it as {' and '.join(self.options.formats)} below {self.out}",
             "load it in a fresh process and compare every output and layer with the recorded ones",
         ]
@@ -137,9 +146,8 @@ def make_plan(
     found = artifact.find_sources(source, weights, architecture)
     chosen = _source_env(specs, found, source_env)
     target = envspec.get_spec(specs, target_env)
+    check_target(specs, target)
     dialects.chain(chosen.dialect, target.dialect)
-    if "target" not in target.roles or target.dialect != "keras-3":
-        raise HarnessError("pair-unsupported", f"{target.name} cannot be a target yet; {DEFAULT_TARGET} can.")
     return Plan(
         source=found.model.path,
         artifact=found.model,
@@ -150,8 +158,39 @@ def make_plan(
         target_env=target,
         backend=backend,
         out=out or default_out(source),
-        options=options or Options(),
+        options=with_formats(options or Options(), target),
     )
+
+
+def check_target(specs: Mapping[str, EnvSpec], target: EnvSpec) -> None:
+    """Raises HarnessError pair-unsupported for an environment in which no models are built."""
+    if "target" not in target.roles:
+        able = [spec.name for spec in specs.values() if "target" in spec.roles]
+        raise HarnessError("pair-unsupported", f"{target.name} is not a target; {', '.join(able)} are.")
+
+
+def with_formats(options: Options, target: EnvSpec) -> Options:
+    """The options with the saved forms that a target is asked for, its own where none is named.
+
+    Raises:
+        HarnessError: usage, when the target does not write a form.
+    """
+    able = [form for form, (name, _) in FORMS.items() if name in target.writes]
+    lacking = [form for form in options.formats if form not in able]
+    if lacking:
+        raise HarnessError(
+            "usage",
+            f"{target.name} (TensorFlow {target.tensorflow}) does not write {' and '.join(lacking)}.",
+            remedy=f"Choose from {', '.join(f'`--format {form}`' for form in able)}.",
+        )
+    return replace(options, formats=options.formats or tuple(able[:1]))
+
+
+def form_of(path: Path) -> str:
+    """The saved form that a file or folder is, by its extension."""
+    if path.is_dir():
+        return "saved_model"
+    return "h5" if path.suffix.lower() in (".h5", ".hdf5") else "keras"
 
 
 def default_out(source: Path) -> Path:

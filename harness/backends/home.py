@@ -59,4 +59,4 @@ class Home:
 
 def identity(spec: EnvSpec) -> str:
     """``NAME-KEY``: the one identifier in folders, locks and logs."""
-    return f"{spec.name}-{spec.key}"
+    return f"{spec.installed_as}-{spec.key}"

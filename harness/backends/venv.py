@@ -135,7 +135,7 @@ class VenvBackend:
     def remove(self, spec: EnvSpec) -> bool:
         """Whether there was anything to remove; also removes what older lock files of this environment left."""
         home = self.home
-        folders = list(home.envs.glob(f"{spec.name}-{'[0-9a-f]' * _KEY_DIGITS}"))
+        folders = list(home.envs.glob(f"{spec.installed_as}-{'[0-9a-f]' * _KEY_DIGITS}"))
         if folders:
             _make_folders(home)
         for folder in folders:

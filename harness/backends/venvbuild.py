@@ -44,7 +44,7 @@ import h5py, numpy, tensorflow
 if sys.argv[1] == "tf.keras":
     keras = tensorflow.keras
 else:
-    import keras
+    keras = __import__(sys.argv[1].replace("keras3", "keras"))
 assert tensorflow.__version__ == sys.argv[2], tensorflow.__version__
 model = keras.models.Sequential([keras.layers.Dense(2, input_shape=(3,))])
 assert model.predict(numpy.ones((1, 3), "float32")).shape == (1, 2)
@@ -118,7 +118,12 @@ class Build:
         )
 
     def _mark(self) -> None:
-        content = {"schema": 1, "name": self.spec.name, "key": self.spec.key, "interpreter": str(self.interpreter)}
+        content = {
+            "schema": 1,
+            "name": self.spec.installed_as,
+            "key": self.spec.key,
+            "interpreter": str(self.interpreter),
+        }
         (self.folder / MARKER).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
     def _uv(self, *args: str) -> None:

@@ -16,9 +16,10 @@ import harness
 from harness import dialects, verify
 from harness.backends import Environment
 from harness.bundle import Bundle
+from harness.engine import build_op, replay_op
 from harness.errors import Exit, HarnessError
 from harness.job import Job, remove
-from harness.plan import Options
+from harness.plan import FORMS, Options, with_formats
 from harness.regress.cases import ZOO, Case
 from harness.regress.golden import SAMPLES, disagreement, samples_of
 from harness.regress.naive import Naive
@@ -78,7 +79,7 @@ class PairRun:
         reader = WarmWorker(self.source, self.root / "source", flavour=self.source.spec.keras_flavour)
         exporter = threading.Thread(target=self._export_all, args=(todo, reader, ready), daemon=True)
         exporter.start()
-        worker = WarmWorker(self.target, self.root / "target", flavour="keras3")
+        worker = WarmWorker(self.target, self.root / "target", flavour=self.target.spec.keras_flavour)
         naive = Naive(self.target, self.root / "naive", self.options.timeout_s) if self.naive else None
         try:
             worker.start()
@@ -205,29 +206,22 @@ class PairRun:
         if done.obstacles:
             reasons = [f"{o.layer} ({o.class_name}): {o.reason}. {o.remedy}" for o in done.obstacles]
             return self._result(case, "refused", code="layer-unsupported", reason=" | ".join(reasons))
+        spec = self.target.spec
+        form = with_formats(Options(), spec).formats[0]
+        path = f"out/{FORMS[form][1]}"
         job = Job.create(folder, "import")
         job.give(bundle.folder, "bundle")
         write_json(str(job.folder / "in" / "plan.json"), {"graph": done.graph, "weights": done.weights})
         job.ops += [
-            {"op": "build_keras3", "bundle": "in/bundle", "plan": "in/plan.json", "model": "out/model.keras"},
-            {
-                "op": "replay",
-                "model": "out/model.keras",
-                "format": "keras",
-                "bundle": "in/bundle",
-                "outputs": "out/outputs.npz",
-                "index": "out/outputs.json",
-                "layers": True,
-                "eager": True,
-                "renamed": done.renamed,
-            },
+            build_op(spec, {form: path}),
+            replay_op(spec, form, path, done.renamed, eager=True),
         ]
         build, replay = worker.run(job, self.options.timeout_s).results
         weights, digests = build["weights"], build["weights"]["digests"]
         lost = list((Counter(map(tuple, digests)) - Counter(map(tuple, replay["digests"]))).elements())
         entries = read_json(str(job.folder / "out" / "outputs.json"))["arrays"]
         shapes = {entry["name"]: entry["full_shape"] for entry in entries if "full_shape" in entry}
-        evidence = verify.judge(bundle, ArrayReader(str(job.folder / "out"), entries), shapes, form="keras")
+        evidence = verify.judge(bundle, ArrayReader(str(job.folder / "out"), entries), shapes, form=form)
         rows = report_outputs([evidence])
         first = evidence.first_divergent
         bad = [row["reason"] for row in rows if not row["ok"]] or ([first.comparison.reason] if first else [])

@@ -30,7 +30,7 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, s
         (["migrate", "a", "--too", "tf2.21"], "No such option"),
         (
             ["migrate", "a", "--format", "onnx"],
-            "Invalid value for '--format': 'onnx' is not one of 'keras', 'saved_model'.",
+            "Invalid value for '--format': 'onnx' is not one of 'keras', 'h5', 'saved_model'.",
         ),
         (["migrate", "a", "--hard-sigmoid", "guess"], "Invalid value for '--hard-sigmoid'"),
         (["migrate", "a", "--timeout", "0"], "Invalid value for '--timeout': 0.0 is not in the range x>0."),

@@ -36,6 +36,7 @@ CHOICES = {
     "2.5.0": "tf2.15",
     "2.10.0": "tf2.15",
     "2.15.0": "tf2.15",
+    "2.18.0": "tf_keras2.21",
     "3.0.5": "tf2.21",
     "3.15.1": "tf2.21",
     None: "keras2.2",
@@ -66,7 +67,7 @@ def defects(folder: Path) -> tuple[str, ...]:
 def test_the_environments_come_in_the_order_of_their_versions() -> None:
     assert NAMES == [
         *("tf1.12", "tf1.13", "tf1.14", "tf1.15", "tf2.3", "tf2.15", "tf2.21"),
-        *("keras2.1", "keras2.2", "keras2.3"),
+        *("keras2.1", "keras2.2", "keras2.3", "tf_keras2.21"),
     ]
 
 

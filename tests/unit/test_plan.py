@@ -46,10 +46,34 @@ def test_an_unknown_environment_is_a_usage_error(tmp_path: Path) -> None:
     assert refused(model, target_env="tf9").code == "environment-unknown"
 
 
-def test_an_environment_without_keras_3_is_no_target(tmp_path: Path) -> None:
+def test_an_environment_of_tensorflow_1_is_no_target(tmp_path: Path) -> None:
     error = refused(bad_files.keras_h5(tmp_path / "model.h5", keras_version="2.2.4-tf"), target_env="tf1.15")
     assert error.code == "pair-unsupported"
-    assert error.message == "tf1.15 cannot be a target yet; tf2.21 can."
+    assert error.message == "tf1.15 is not a target; tf2.3, tf2.15, tf2.21, tf_keras2.21 are."
+
+
+@pytest.mark.parametrize(
+    ("target", "own", "chain"),
+    [
+        ("tf2.21", "keras", "tf1.15 → tf2.3 → tf2.15 → keras-3"),
+        ("tf2.15", "keras", "tf1.15 → tf2.3 → tf2.15"),
+        ("tf_keras2.21", "keras", "tf1.15 → tf2.3 → tf2.15"),
+        ("tf2.3", "h5", "tf1.15 → tf2.3"),
+    ],
+)
+def test_every_target_has_a_saved_form_and_a_chain_of_its_own(
+    tmp_path: Path, target: str, own: str, chain: str
+) -> None:
+    made = make_plan(bad_files.keras_h5(tmp_path / "model.h5", keras_version="2.2.4-tf"), target_env=target)
+    assert made.options.formats == (own,)
+    assert made.steps[2] == f"translate the configuration: {chain}"
+
+
+def test_a_form_that_the_target_does_not_write_is_a_usage_error(tmp_path: Path) -> None:
+    model = bad_files.keras_h5(tmp_path / "model.h5", keras_version="2.2.4-tf")
+    error = refused(model, target_env="tf2.3", options=Options(formats=("keras", "saved_model")))
+    assert (error.code, error.message) == ("usage", "tf2.3 (TensorFlow 2.3.1) does not write keras.")
+    assert error.remedy == "Choose from `--format h5`, `--format saved_model`."
 
 
 def test_a_file_of_another_era_names_the_right_environment(tmp_path: Path) -> None:

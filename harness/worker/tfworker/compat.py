@@ -37,6 +37,12 @@ def import_tensorflow() -> Any:
     return tf
 
 
+def keras_version(keras: Any) -> str:
+    """The version of a Keras; from TensorFlow 2.6 to 2.15, tf.keras carries none of its own."""
+    version = getattr(keras, "__version__", None)
+    return str(version or importlib.import_module("keras").__version__)
+
+
 def versions(keras: Any) -> Dict[str, str]:
     """Versions of what computes here: python, tensorflow, keras, numpy, h5py."""
     import h5py
@@ -46,7 +52,7 @@ def versions(keras: Any) -> Dict[str, str]:
     return {
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
-        "keras": keras.__version__,
+        "keras": keras_version(keras),
         "numpy": numpy.__version__,
         "h5py": h5py.__version__,
         "platform": sys.platform + "-" + platform.machine(),
@@ -251,7 +257,7 @@ def set_inference(keras: Any) -> None:
     setter = getattr(keras.backend, "set_learning_phase", None)
     # Keras 2.3 makes no recurrent layer in a fixed phase ("Expected Operation, Variable, or Tensor, got 0");
     # there the phase is a placeholder whose default is inference.
-    if setter is not None and not (keras.__name__ == "keras" and keras.__version__.startswith("2.3.")):
+    if setter is not None and not (keras.__name__ == "keras" and keras_version(keras).startswith("2.3.")):
         setter(0)
 
 

@@ -27,7 +27,7 @@ def first_loadable(keras: Any, config: Any, what: str, make: Callable[[Any], Any
             raise
         except Exception as error:
             errors.append("%s: %s" % (type(error).__name__, str(error).strip()[:2000]))
-    raise Refusal("source-not-loadable", "Keras %s cannot load %s" % (keras.__version__, what), errors)
+    raise Refusal("source-not-loadable", "Keras %s cannot load %s" % (compat.keras_version(keras), what), errors)
 
 
 def whole_model(keras: Any, path: str, found: Any, config: Any) -> Any:

@@ -8,7 +8,7 @@ computed in the graph and handed to every later layer that looks at masks, by na
 import inspect
 from typing import Any, Dict, List
 
-from . import compat
+from . import compat, compat_target
 from .errors import Refusal
 
 
@@ -64,8 +64,10 @@ class Masks:
         return self.of(inputs[0])
 
     def without(self, layer: Dict[str, Any], outputs: List[Any]) -> List[Any]:
-        """The outputs of a layer after which the old Keras lost the mask: an operation, unlike a layer, carries none."""
-        return [self.keras.ops.copy(t) for t in outputs] if layer.get("mask_rule") == "none" else outputs
+        """The outputs of a layer after which the old Keras lost the mask."""
+        if layer.get("mask_rule") != "none":
+            return outputs
+        return [compat_target.without_mask(self.keras, t) for t in outputs]
 
     def _none(self, layer: Dict[str, Any], inputs: List[Any]) -> Any:
         return None

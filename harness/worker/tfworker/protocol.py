@@ -30,7 +30,7 @@ EXIT_OK, EXIT_ERROR, EXIT_UNREADABLE = 0, 10, 11
 OPERATIONS = {
     "read_keras_h5": "read_keras_h5",
     "read_keras_arch": "read_keras_arch",
-    "build_keras3": "build_keras3",
+    "build_model": "build_model",
     "replay": "replay",
     "naive_load": "demo",
     "naive_matrix": "naive",

@@ -1,6 +1,7 @@
 """Operation ``replay``: load a saved model as any user would, and run every probe of a bundle through it.
 
-Request: ``{"op": "replay", "model": "in/model.keras", "format": "keras" | "saved_model", "bundle": "in/bundle",
+Request: ``{"op": "replay", "flavour": "keras3" | "tf.keras" | "tf_keras", "model": "in/model.keras",
+"format": "keras" | "h5" | "saved_model", "bundle": "in/bundle",
 "outputs": "out/outputs.npz", "index": "out/outputs.json", "layers": true, "renamed": [[path, name], ...], "eager": false}``
 
 ``eager`` calls the model itself instead of ``predict_on_batch``, which traces a graph for every model and batch size:
@@ -14,7 +15,7 @@ from typing import Any, Dict, List
 
 import numpy as np
 
-from . import compat
+from . import compat, compat_target
 from .arrays import ArrayReader, ArrayWriter
 from .errors import Refusal
 from .files import read_json, write_json
@@ -23,13 +24,14 @@ from .roles import digests_of
 
 def replay(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     """Write the model's outputs for every probe set, and its layers' outputs for the recorded one."""
-    keras = compat.import_keras("keras3")
+    keras = compat.import_keras(request["flavour"])
     manifest = read_json(os.path.join(request["bundle"], "manifest.json"))
     reader = ArrayReader(request["bundle"], manifest["arrays"])
     context.step("load the saved model")
     model = _load(keras, request)
     eager = bool(request.get("eager"))
-    if request["format"] == "keras":
+    whole = request["format"] != "saved_model"  # a Keras model, not only its functions
+    if whole:
         run = _runner(model, manifest["model"], eager)
     else:
         run = _signature(model, manifest["model"])
@@ -42,12 +44,12 @@ def replay(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
             outputs = run([reader.get(name) for name in probe_set["inputs"]])
             for index, value in enumerate(outputs):
                 entries.append(writer.add("probe/%s/outputs/%d" % (probe_set["name"], index), np.asarray(value)))
-        if request.get("layers") and request["format"] == "keras":
+        if request.get("layers") and whole:
             context.step("replay the layers")
             layers = _Layers(keras, manifest, reader, writer, entries, eager, request.get("renamed", ()))
             entries, missing = layers.replay(model)
     write_json(request["index"], {"arrays": entries})
-    digests = digests_of(model) if request["format"] == "keras" else None
+    digests = digests_of(model) if whole else None
     return {
         "versions": compat.versions(keras),
         "outputs": len(entries),
@@ -59,13 +61,11 @@ def replay(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
 def _load(keras: Any, request: Dict[str, Any]) -> Any:
     path = request["model"]
     try:
-        if request["format"] == "saved_model":
-            return compat.import_tensorflow().saved_model.load(path)
-        return keras.models.load_model(path, compile=False)
+        return compat_target.load(keras, path, request["format"])
     except Exception as error:
         raise Refusal(
             "model-not-loadable",
-            "Keras %s cannot load %s" % (keras.__version__, os.path.basename(path)),
+            "Keras %s cannot load %s" % (compat.keras_version(keras), os.path.basename(path)),
             ["%s: %s" % (type(error).__name__, str(error).strip()[:2000])],
         )
 
@@ -84,14 +84,14 @@ def _predict(model: Any, arguments: Any, eager: bool) -> List[Any]:
 
 
 def _reset(model: Any) -> None:
-    if hasattr(model, "_flatten_layers"):  # a SavedModel has none; its functions start from the saved state
+    if hasattr(model, "get_layer"):  # a SavedModel has none; its functions start from the saved state
         compat.reset_states(model)
 
 
 def _arguments(model: Any, described: Dict[str, Any], arrays: List[Any]) -> Any:
     """The probe's arrays in the order of the model's own inputs, matched by name where the names agree."""
     names = [spec["name"] for spec in described["inputs"]]
-    own = [tensor.name for tensor in model.inputs]
+    own = compat_target.input_names(model)
     if len(own) != len(names):
         raise Refusal(
             "weights-mismatch", "the model has %d inputs, the bundle %d" % (len(own), len(names)), own + names
@@ -107,7 +107,7 @@ def _signature(loaded: Any, described: Dict[str, Any]) -> Any:
 
     def run(arrays: List[Any]) -> List[Any]:
         tensors = [tf.constant(np.asarray(a), dtype=d) for a, d in zip(arrays, dtypes)]
-        outputs = loaded.serve(tensors[0] if len(tensors) == 1 else tensors)
+        outputs = compat_target.call_saved_model(loaded, tensors)
         outputs = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
         return [o.numpy() for o in outputs]
 
@@ -177,7 +177,7 @@ class _Layers:
         except ValueError:
             return None
         nodes = [node for node in layer._inbound_nodes if _belongs(model, node)]
-        outputs = nodes[record["call"]].output_tensors if record["call"] < len(nodes) else []
+        outputs = compat.node_outputs(nodes[record["call"]]) if record["call"] < len(nodes) else []
         return outputs[record["tensor"]] if record["tensor"] < len(outputs) else None
 
 

@@ -1,16 +1,16 @@
-"""Operation ``build_keras3``: a translated graph and the bundle's weights become a native Keras 3 model.
+"""Operation ``build_model``: a translated graph and the bundle's weights become a native model of this Keras.
 
-Request: ``{"op": "build_keras3", "bundle": "in/bundle", "plan": "in/plan.json", "model": "out/model.keras",
-"saved_model": "out/saved_model" or null}``
+Request: ``{"op": "build_model", "flavour": "keras3" | "tf.keras" | "tf_keras", "bundle": "in/bundle",
+"plan": "in/plan.json", "forms": {"keras": "out/model.keras", "h5": ..., "saved_model": ...}}``
 
-The plan holds ``graph`` (in Keras 3's dialect) and ``weights`` (array name -> layer, role, transforms).
+The plan holds ``graph`` (in this Keras's dialect) and ``weights`` (array name -> layer, role, transforms).
 Nothing of the plan is code: layers are looked up among Keras's own, in safe mode.
 """
 
 import os
 from typing import Any, Dict, List
 
-from . import compat, topology, transforms
+from . import compat, compat_target, topology, transforms
 from .arrays import ArrayReader, sha256_array
 from .errors import Refusal
 from .files import read_json
@@ -18,12 +18,12 @@ from .masks import Masks
 from .roles import digests_of, roles_of
 
 
-def build_keras3(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
+def build_model(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     """Save the model and return the evidence on its weights and its first outputs.
 
     Raises Refusal: weights-mismatch (all missing, unused and mis-shaped weights at once), model-unsupported.
     """
-    keras = compat.import_keras("keras3")
+    keras = compat.import_keras(request["flavour"])
     manifest = read_json(os.path.join(request["bundle"], "manifest.json"))
     plan = read_json(request["plan"])
     reader = ArrayReader(request["bundle"], manifest["arrays"])
@@ -33,9 +33,8 @@ def build_keras3(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     context.step("assign the weights")
     weights = assign(model, plan, reader)
     context.step("save the model")
-    model.save(request["model"])
-    if request.get("saved_model"):
-        model.export(request["saved_model"], format="tf_saved_model", verbose=False)
+    for form, path in request["forms"].items():
+        compat_target.save(keras, model, form, path)
     return {"weights": weights, "versions": compat.versions(keras), "parameters": int(model.count_params())}
 
 
@@ -44,7 +43,7 @@ def build(keras: Any, graph: Dict[str, Any]) -> Any:
 
     Raises Refusal bundle-invalid for a graph that names anything but Keras's own layers and objects.
     """
-    if graph["kind"] == "sequential":
+    if graph["kind"] == "sequential" and not any("mask_rule" in layer for layer in graph["layers"]):
         layers = [_make(keras, layer) for layer in graph["layers"]]
         return keras.Sequential(layers, name=graph["name"])
     return _functional(keras, graph)
@@ -56,14 +55,14 @@ def _make(keras: Any, layer: Dict[str, Any]) -> Any:
     _refuse_foreign(layer)
     config = {key: _inner(keras, value) for key, value in layer["config"].items()}
     config["name"] = layer["name"]
-    # A Keras 3 operation such as Flip stands beside the layers, in a module of its own.
+    # An operation such as Flip stands beside the layers, in a module of its own.
     entry = {"module": layer.get("module", "keras.layers"), "class_name": layer["class_name"], "config": config}
     try:
-        return keras.saving.deserialize_keras_object(dict(entry, registered_name=None), safe_mode=True)
+        return compat_target.deserialize(keras, entry)
     except Exception as error:
         raise Refusal(
             "layer-unsupported",
-            "Keras %s does not accept the translated layer %r" % (keras.__version__, layer["name"]),
+            "Keras %s does not accept the translated layer %r" % (compat.keras_version(keras), layer["name"]),
             ["%s %s: %s" % (layer["class_name"], config, str(error).strip()[:1500])],
         )
 
@@ -75,7 +74,7 @@ MODULES = (
     "keras.initializers",
     "keras.regularizers",
     "keras.constraints",
-    "keras.src.ops.numpy",
+    compat_target.OPERATIONS_MODULE,
 )
 _NEVER = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 
@@ -96,9 +95,9 @@ def _refuse_foreign(value: Any) -> None:
 
 
 def _inner(keras: Any, value: Any) -> Any:
-    """A wrapped model, built from its graph and handed over as Keras 3 writes it; any other value as it is."""
+    """A wrapped model, built from its graph and handed over as this Keras writes it; any other value as it is."""
     if isinstance(value, dict) and "graph" in value:
-        return keras.saving.serialize_keras_object(build(keras, dict(value["graph"], name=value["name"])))
+        return compat_target.serialized(keras, build(keras, dict(value["graph"], name=value["name"])))
     return value
 
 
@@ -107,13 +106,13 @@ def _functional(keras: Any, graph: Dict[str, Any]) -> Any:
     for layer, index in topology.schedule(graph):
         name, call = layer["name"], layer["calls"][index]
         if layer["class_name"] == "InputLayer":
-            made[(name, index, 0)] = keras.Input(**_input_arguments(layer))
+            made[(name, index, 0)] = compat_target.input_tensor(keras, layer["config"], name)
             continue
         if name not in live:
             live[name] = _make(keras, layer)
         inputs = [made[tuple(t)] for t in call["inputs"]]
         kwargs = masks.for_call(live[name], layer, inputs, _resolve(call["kwargs"], made))
-        outputs = masks.without(layer, _call(live[name], layer, inputs, kwargs))
+        outputs = masks.without(layer, _call(keras, live[name], layer, inputs, kwargs))
         masks.after_call(live[name], layer, inputs, outputs)
         for position, tensor in enumerate(outputs):
             made[(name, index, position)] = tensor
@@ -136,20 +135,15 @@ def _alone(tensors: List[Any]) -> Any:
     return tensors[0] if len(tensors) == 1 else tensors
 
 
-def _input_arguments(layer: Dict[str, Any]) -> Dict[str, Any]:
-    config = layer["config"]
-    return {"batch_shape": tuple(config["batch_shape"]), "dtype": config.get("dtype"), "name": layer["name"]}
-
-
 _STATEFUL = ("LSTM", "GRU", "SimpleRNN", "RNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "Bidirectional")
 
 
-def _call(live: Any, layer: Dict[str, Any], inputs: List[Any], kwargs: Dict[str, Any]) -> List[Any]:
+def _call(keras: Any, live: Any, layer: Dict[str, Any], inputs: List[Any], kwargs: Dict[str, Any]) -> List[Any]:
     kwargs = {key: value for key, value in kwargs.items() if key != "initial_state"}
     if layer["class_name"] in _STATEFUL and len(inputs) > 1:
         # Old graphs list the initial state behind the sequence.
         mask = compat.keras_mask(inputs[0])
-        if mask is not None:
+        if mask is not None and compat_target.is_keras3(keras):
             # Keras 3 drops the mask of a call with a second tensor argument unless it is handed over by name.
             kwargs.setdefault("mask", mask)
         outputs = live(inputs[0], initial_state=inputs[1:], **kwargs)
@@ -189,10 +183,17 @@ def assign(model: Any, plan: Dict[str, Any], reader: ArrayReader) -> Dict[str, A
     for name, move, variable in pairs:
         steps = [dict(t, value=reader.get(t["array"])) if "array" in t else t for t in move["transforms"]]
         array = transforms.apply(reader.get(name), steps)
-        if tuple(array.shape) != tuple(variable.shape) or str(array.dtype) != str(variable.dtype):
+        if tuple(array.shape) != tuple(variable.shape) or str(array.dtype) != compat_target.dtype_name(variable):
             problems.append(
                 "mis-shaped: %s is %s %s, %s of the new model %s %s"
-                % (name, array.dtype, array.shape, variable.path, variable.dtype, tuple(variable.shape))
+                % (
+                    name,
+                    array.dtype,
+                    array.shape,
+                    compat_target.variable_name(variable),
+                    compat_target.dtype_name(variable),
+                    tuple(variable.shape),
+                )
             )
             continue
         variable.assign(array)

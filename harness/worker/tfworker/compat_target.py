@@ -1,0 +1,104 @@
+"""Differences between the Keras versions that a model is built in: making layers, saving, loading.
+
+A flavour is ``keras3``, ``tf.keras`` (of TensorFlow 2) or ``tf_keras``; the last two are Keras 2.
+"""
+
+from typing import Any, Dict, List
+
+from . import compat
+from .errors import Refusal
+
+
+def is_keras3(keras: Any) -> bool:
+    """Whether this is Keras 3, whose configs, masks and names differ from those of Keras 2."""
+    return compat.keras_version(keras).startswith("3.")
+
+
+def deserialize(keras: Any, entry: Dict[str, Any]) -> Any:
+    """The layer of ``{"class_name", "config", "module"}``; nothing but Keras's own classes is looked up.
+
+    Raises what Keras raises for a config that it does not accept.
+    """
+    if is_keras3(keras):
+        return keras.saving.deserialize_keras_object(dict(entry, registered_name=None), safe_mode=True)
+    if entry["module"] == OPERATIONS_MODULE:
+        return _Operation(entry["class_name"], entry["config"])
+    return keras.layers.deserialize({"class_name": entry["class_name"], "config": entry["config"]})
+
+
+def serialized(keras: Any, model: Any) -> Dict[str, Any]:
+    """A model as it stands in the config of a layer that wraps it."""
+    if is_keras3(keras):
+        return dict(keras.saving.serialize_keras_object(model))
+    return {"class_name": type(model).__name__, "config": model.get_config()}
+
+
+def input_tensor(keras: Any, config: Dict[str, Any], name: str) -> Any:
+    """The symbolic input of an InputLayer's config."""
+    shape = config.get("batch_shape") or config.get("batch_input_shape")
+    return keras.Input(batch_shape=tuple(shape), dtype=config.get("dtype"), name=name)
+
+
+def save(keras: Any, model: Any, form: str, path: str) -> None:
+    """Write a model in one of the forms ``keras`` (a zip), ``h5`` and ``saved_model`` (a folder)."""
+    if form != "saved_model":
+        model.save(path)  # Keras chooses by the extension
+    elif is_keras3(keras):
+        model.export(path, format="tf_saved_model", verbose=False)
+    else:
+        model.save(path, save_format="tf")
+
+
+def load(keras: Any, path: str, form: str) -> Any:
+    """What a user gets who loads a saved form: a Keras model, or the functions of a SavedModel."""
+    if form == "saved_model":
+        return compat.import_tensorflow().saved_model.load(path)
+    return keras.models.load_model(path, compile=False)
+
+
+def call_saved_model(loaded: Any, tensors: List[Any]) -> Any:
+    """Outputs of a SavedModel: Keras 3 exports an endpoint ``serve``, Keras 2 the model's own call."""
+    arguments = tensors[0] if len(tensors) == 1 else tensors
+    return loaded.serve(arguments) if hasattr(loaded, "serve") else loaded(arguments, training=False)
+
+
+def input_names(model: Any) -> List[str]:
+    """Names of a loaded model's inputs; a Keras 2 tensor's own name is one of a graph, not the input's."""
+    return list(model.input_names) if hasattr(model, "input_names") else [tensor.name for tensor in model.inputs]
+
+
+def variable_name(variable: Any) -> str:
+    """How a message names a variable."""
+    return str(getattr(variable, "path", None) or variable.name)
+
+
+def dtype_name(variable: Any) -> str:
+    """The dtype of a variable, as numpy names it."""
+    return str(getattr(variable.dtype, "name", None) or variable.dtype)
+
+
+def without_mask(keras: Any, tensor: Any) -> Any:
+    """The same values without the mask that travels with them: an operation, unlike a layer, carries none."""
+    return keras.ops.copy(tensor) if is_keras3(keras) else compat.import_tensorflow().identity(tensor)
+
+
+#: where a plan finds operations that stand in a functional model beside its layers, by Keras 3's names
+OPERATIONS_MODULE = "keras.src.ops.numpy"
+
+
+class _Operation(object):
+    """An operation of Keras 3's name, made of TensorFlow's: Keras 2 wraps such a call in a layer of its own."""
+
+    def __init__(self, class_name: str, config: Dict[str, Any]) -> None:
+        functions = {
+            "Flip": lambda tf, x: tf.reverse(x, [config["axis"]]),
+            "Pad": lambda tf, x: tf.pad(x, config["pad_width"], mode=config["mode"].upper()),
+            "Matmul": lambda tf, x, y: tf.matmul(x, y),
+            "Transpose": lambda tf, x: tf.transpose(x, config["axes"]),
+        }
+        if class_name not in functions:
+            raise Refusal("layer-unsupported", "there is no operation %r for this Keras" % class_name)
+        self.function = functions[class_name]
+
+    def __call__(self, *tensors: Any) -> Any:
+        return self.function(compat.import_tensorflow(), *tensors)
