@@ -21,7 +21,11 @@ VERSIONS = [f"3.{minor}" for minor in range(6, 14)]
 
 #: What the worker may import besides the standard library: what its environments hold, and itself.
 # yaml, in functions only: old standalone Keras depends on it, and only its environments read YAML architectures.
-WORKER_MAY_IMPORT = {"numpy", "h5py", "tensorflow", "keras", "tf_keras", "tensorflow_hub", "yaml", "tfworker"}
+# google: protobuf, whose messages graphs are made of; harness_layers: what ships with a model that needs it.
+WORKER_MAY_IMPORT = {
+    *("numpy", "h5py", "tensorflow", "keras", "tf_keras", "tensorflow_hub", "yaml", "tfworker"),
+    *("google", "harness_layers"),
+}
 HOST_MAY_NOT_IMPORT = {"tensorflow", "keras", "tf_keras", "tensorflow_hub"}
 
 #: Standard library modules of today that Python 3.6 has not (or 3.13 no longer has).

@@ -1,0 +1,217 @@
+"""TensorFlow 1 graphs in today's TensorFlow: what a saved model with carried layers needs to load, and nothing else.
+
+A carried layer is one whose Python source stayed behind. Its computation was traced in the old TensorFlow and stands
+in the model's configuration as data: a list of TensorFlow operations. Import this module before `keras.models.load_model`.
+It depends on TensorFlow and Keras 3 only and may be copied next to the model.
+"""
+
+import hashlib
+import json
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf import json_format
+from tensorflow.core.framework import attr_value_pb2, graph_pb2, types_pb2
+
+FORMAT = 1
+
+
+class Graph:
+    """A neutral graph (see ``nodes`` and ``library`` below), to be run on tensors with variables of the caller.
+
+    Args:
+        neutral: ``{"format": 1, "producer": {"graph_def_version"}, "nodes": [...], "library": [...]}``. A node is
+            ``{"name", "op", "inputs", "attrs"}``, an attribute protobuf's JSON of an AttrValue, but a tensor
+            ``{"tensor": {"dtype", "shape", "values" or "array"}}``.
+        array: function from the name of a stored array to the array.
+    """
+
+    def __init__(self, neutral, array=None):
+        if neutral.get("format") != FORMAT:
+            raise ValueError(
+                "graphs of format %r cannot be read; this module reads %d" % (neutral.get("format"), FORMAT)
+            )
+        self._array = array or {}.__getitem__
+        self._prefix = "g%s_" % self._digest(neutral)[:16]
+        self._functions = {f["signature"]["name"] for f in neutral["library"]}
+        self.graph_def = self._graph_def(neutral)
+        self._nodes = {node.name: node for node in self.graph_def.node}
+        self._registered = False
+
+    def run(self, feeds, variables, fetches, updates=()):
+        """Tensors ``fetches`` (names such as ``"y:0"``), computed in the current graph, which must be one.
+
+        Args:
+            feeds: name of a tensor of the neutral graph -> tensor that takes its place.
+            variables: name of a VarHandleOp -> tf.Variable that takes its place; tapes see it as read.
+            updates: names of operations that are run as well, such as moving averages.
+        """
+        if tf.executing_eagerly():
+            raise RuntimeError("a graph runs inside a tf.function; see Graph.function")
+        self._register()
+        graph = tf.compat.v1.get_default_graph()
+        input_map = {_tensor(name): tensor for name, tensor in feeds.items()}
+        for name, variable in variables.items():
+            variable.read_value()  # how a tape, and the function around, learn of the variable
+            handle = variable.handle
+            input_map[name + ":0"] = graph.capture(handle) if hasattr(graph, "capture") else handle
+        self._import([_tensor(name) for name in fetches], (), input_map)
+        found = [input_map[_tensor(name)] for name in fetches]
+        if updates:
+            # What is read for the outputs is read before it is updated; TensorFlow 1 left the order open.
+            made = self._import([], updates, input_map)
+            with tf.control_dependencies(made):
+                found = [tf.identity(tensor) for tensor in found]
+        return found
+
+    def _import(self, tensors, operations, made):
+        """Add what ``tensors`` and ``operations`` need to the current graph; returns the operations.
+
+        ``made`` maps names of tensors to what stands for them, and grows by all that is imported.
+        """
+        nodes = self._needed([t for t in tensors if t not in made], operations, made)
+        names = {node.name for node in nodes}
+        graph_def = graph_pb2.GraphDef(versions=self.graph_def.versions, library=self.graph_def.library)
+        used = set(tensors)
+        for node in nodes:
+            kept = graph_def.node.add()
+            kept.CopyFrom(node)
+            del kept.input[:]
+            # A control edge to something fed, or made before, has nothing to wait for.
+            kept.input.extend(i for i in node.input if not i.startswith("^") or i[1:] in names)
+            used.update(_tensor(i) for i in kept.input if not i.startswith("^"))
+        given = {name: made[name] for name in used if name in made}
+        elements = tf.graph_util.import_graph_def(
+            graph_def, input_map=given, return_elements=[node.name for node in nodes], name=""
+        )
+        by_name = {node.name: operation for node, operation in zip(nodes, elements)}
+        for name, operation in by_name.items():
+            made["^" + name] = operation
+            for index, output in enumerate(operation.outputs):
+                made.setdefault("%s:%d" % (name, index), output)
+        return [by_name[name] for name in operations]
+
+    def _needed(self, tensors, operations, fed):
+        """The nodes without which nothing of ``tensors`` and ``operations`` can be computed from what is fed."""
+        seen, stack = set(), [name.split(":")[0] for name in tensors] + list(operations)
+        while stack:
+            name = stack.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            for item in self._nodes[name].input:
+                control = item.startswith("^")
+                if item not in fed and _tensor(item[1:] if control else item) not in fed:
+                    stack.append(item[1:] if control else item.split(":")[0])
+        return [node for node in self.graph_def.node if node.name in seen]
+
+    def _register(self):
+        """Make the library known to the eager context: TensorFlow crashes on imported functions that are not."""
+        if not self._registered and self.graph_def.library.function:
+            from tensorflow.python.eager import context
+
+            context.ensure_initialized()
+            for function in self.graph_def.library.function:
+                if not context.context().has_function(function.signature.name):
+                    context.context().add_function_def(function)
+        self._registered = True
+
+    def _digest(self, neutral):
+        """sha256 of the graph and of the arrays that it names: its functions get names that no other graph uses."""
+        digest = hashlib.sha256(json.dumps(neutral, sort_keys=True).encode())
+        for name in sorted(set(_arrays(neutral))):
+            array = np.asarray(self._array(name))
+            digest.update(repr(array.tolist()).encode() if array.dtype == object else array.tobytes())
+        return digest.hexdigest()
+
+    def _graph_def(self, neutral):
+        graph_def = graph_pb2.GraphDef()
+        graph_def.versions.producer = neutral["producer"]["graph_def_version"]
+        for node in neutral["nodes"]:
+            self._node(graph_def.node.add(), node)
+        for function in neutral["library"]:
+            made = graph_def.library.function.add()
+            self._function(made, function)
+            if function.get("gradient"):
+                graph_def.library.gradient.add(
+                    function_name=made.signature.name, gradient_func=self._named(function["gradient"])
+                )
+        return graph_def
+
+    def _function(self, made, function):
+        json_format.ParseDict(function["signature"], made.signature)
+        made.signature.name = self._named(function["signature"]["name"])
+        for node in function["nodes"]:
+            self._node(made.node_def.add(), node)
+        made.ret.update(function["ret"])
+        made.control_ret.update(function["control_ret"])
+        for key, value in function["attrs"].items():
+            made.attr[key].CopyFrom(self._value(value))
+
+    def _node(self, made, node):
+        made.name, made.op = node["name"], self._named(node["op"])
+        made.input.extend(node["inputs"])
+        for key, value in node["attrs"].items():
+            made.attr[key].CopyFrom(self._value(value))
+
+    def _named(self, name):
+        return self._prefix + name if name in self._functions else name
+
+    def _value(self, value):
+        made = attr_value_pb2.AttrValue()
+        if "tensor" in value:
+            made.tensor.CopyFrom(self._tensor(value["tensor"]))
+        elif "func" in value:
+            self._call(made.func, value["func"])
+        elif "list" in value and "tensor" in value["list"]:
+            made.list.tensor.extend(self._tensor(t) for t in value["list"]["tensor"])
+        elif "list" in value and "func" in value["list"]:
+            for function in value["list"]["func"]:
+                self._call(made.list.func.add(), function)
+        else:
+            json_format.ParseDict(value, made)
+            if "list" in value:
+                made.list.SetInParent()
+        return made
+
+    def _call(self, made, function):
+        made.name = self._named(function["name"])
+        for key, value in function.get("attr", {}).items():
+            made.attr[key].CopyFrom(self._value(value))
+
+    def _tensor(self, value):
+        dtype = tf.dtypes.DType(types_pb2.DataType.Value(value["dtype"]))
+        if "array" in value:
+            array = np.asarray(self._array(value["array"]))
+            if array.dtype != object and array.dtype != dtype.as_numpy_dtype:
+                array = array.view(dtype.as_numpy_dtype)  # bfloat16 and its like are stored as integers
+        elif dtype == tf.string:
+            array = np.array([text.encode() for text in value["values"]], dtype=object)
+        else:
+            array = np.array([_number(v) for v in value["values"]], dtype=dtype.as_numpy_dtype)
+        size = int(np.prod(value["shape"], dtype=np.int64))
+        if 1 < array.size < size:
+            array = np.concatenate([array.ravel(), np.repeat(array.ravel()[-1:], size - array.size)])
+        array = array.ravel() if array.size != 1 else array.reshape(())
+        return tf.make_tensor_proto(array, dtype, value["shape"], allow_broadcast=True)
+
+
+def _arrays(value):
+    """Names of the stored arrays that a neutral graph uses."""
+    if isinstance(value, dict):
+        if isinstance(value.get("array"), str) and "dtype" in value:
+            yield value["array"]
+        for item in value.values():
+            yield from _arrays(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _arrays(item)
+
+
+def _tensor(name):
+    """``name:0`` for ``name``: the syntax of input maps."""
+    return name if ":" in name else name + ":0"
+
+
+def _number(value):
+    return float(value) if isinstance(value, str) else value
