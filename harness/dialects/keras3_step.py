@@ -6,7 +6,7 @@ import json
 from importlib import resources
 from typing import Any
 
-from harness.dialects import objects, rebuild
+from harness.dialects import local, normalization, objects, rebuild
 from harness.dialects.rules import EVERY, Layer, Table, drop, drop_if, refuse, rename_class, rename_key, rename_weight
 
 #: arguments of every Keras 3 layer, read from the real package (``tests/integration/test_keras3_arguments.py``)
@@ -145,14 +145,13 @@ def _input(layer: Layer) -> None:
 
 
 def _batch_normalization(layer: Layer) -> None:
-    if layer.config.pop("virtual_batch_size", None) is not None:
-        layer.refuse("virtual batches are not translated", "save the model with virtual_batch_size=None")
+    normalization.virtual_batches(layer)
     _half_precision(layer)
     rebuild.fused_epsilon(layer)
     for key in ("fused", "adjustment"):
         layer.config.pop(key, None)  # how it is computed, not what
-    _renorm(layer)
-    rebuild.several_axes(layer)
+    normalization.renormalised(layer)
+    normalization.several_axes(layer)
     axis = layer.config.get("axis")
     if isinstance(axis, list):
         layer.config["axis"] = axis[0]
@@ -162,23 +161,6 @@ def _half_precision(layer: Layer) -> None:
     """Old BatchNormalization keeps its weights in float32 when it computes in half precision."""
     if layer.config.get("dtype") in ("float16", "bfloat16") and "float32" in layer.weight_dtypes.values():
         layer.set("dtype", f"mixed_{layer.config['dtype']}", "weights stay float32, as they were")
-
-
-def _renorm(layer: Layer) -> None:
-    """Batch renormalisation: TF1 stores running sums next to their weights, Keras 3 their quotients."""
-    if not layer.config.get("renorm"):
-        for key in ("renorm", "renorm_clipping", "renorm_momentum"):
-            layer.config.pop(key, None)
-        return
-    if "moving_variance" in layer.weight_shapes:
-        layer.refuse(
-            "batch renormalisation of TF up to 1.13 keeps no running standard deviation, which Keras 3 needs",
-            "save the model with renorm=False",
-        )
-    for role in ("renorm_mean", "renorm_stddev"):
-        if f"{role}_weight" in layer.weight_shapes:
-            layer.weight(role, {"op": "divide_by", "role": f"{role}_weight"})
-            layer.unused[f"{role}_weight"] = f"{role} is divided by it"
 
 
 def _recurrent(layer: Layer) -> None:
@@ -251,8 +233,8 @@ UP: Table = {
     "Attention": (_attention,),
     "AdditiveAttention": (_attention,),
     "LayerNormalization": (),
-    "LocallyConnected1D": (rebuild.locally_connected,),
-    "LocallyConnected2D": (rebuild.locally_connected,),
+    "LocallyConnected1D": (local.locally_connected,),
+    "LocallyConnected2D": (local.locally_connected,),
     "Layer": (rename_class("Identity"),),
     "Bidirectional": (rebuild.masked_bidirectional,),
     "TimeDistributed": (rebuild.distributed_mask, rebuild.free_time_distributed),

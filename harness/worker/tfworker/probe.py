@@ -8,6 +8,8 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
+from . import topology
+
 SEED = 20240229
 #: (name, batch size, index of the length used for free dimensions, what it holds)
 SETS = (
@@ -36,8 +38,15 @@ PASSING = {
 
 
 def domains(graph: Dict[str, Any]) -> List[Dict[str, Any]]:
-    """Per input of the graph: {"below": vocabulary or None, "masks": bool, "mask_value": number or None}."""
-    return [_trace(graph, tensor) for tensor in graph["inputs"]]
+    """Per input of the graph: {"below": vocabulary or None, "masks": bool, "mask_value": number or None, "rows": int}.
+
+    ``rows`` is what the number of examples must be a multiple of (virtual batches of old BatchNormalization).
+    """
+    rows = 1
+    for _, layer in topology.leaves(graph):
+        size = (layer["config"] or {}).get("virtual_batch_size") or 1
+        rows = rows if rows % size == 0 else rows * size
+    return [dict(_trace(graph, tensor), rows=rows) for tensor in graph["inputs"]]
 
 
 def _trace(graph: Dict[str, Any], tensor: List[Any]) -> Dict[str, Any]:
@@ -91,7 +100,7 @@ def make(name: str, spec: Dict[str, Any], domain: Dict[str, Any], lengths: Tuple
     row = [s[0] for s in SETS].index(name)
     batch, length = SETS[row][1], lengths[SETS[row][2]]
     shape = [length if d is None else d for d in spec["shape"]]
-    shape[0] = batch if spec["shape"][0] is None else spec["shape"][0]
+    shape[0] = batch * domain.get("rows", 1) if spec["shape"][0] is None else spec["shape"][0]
     rng = np.random.RandomState(SEED + 101 * position + row)
     if spec["dtype"] == "string":
         return np.array([b"probe %d" % i for i in rng.randint(0, 100, size=int(np.prod(shape)))], dtype=object).reshape(

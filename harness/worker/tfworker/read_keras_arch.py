@@ -8,10 +8,11 @@ import json
 import os
 from typing import Any, Dict
 
-from . import compat, cpu, h5_weights
+from . import channels, compat, cpu, h5_weights
 from .errors import Refusal
 from .foreign_code import refuse_foreign_code
 from .loading import first_loadable
+from .repair import restore_axes
 from .write_bundle import file_entry, write_bundle
 
 #: YAML tags of plain values that Keras's own ``to_yaml`` writes: the form each is read as
@@ -34,12 +35,13 @@ def read_keras_arch(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     refuse_foreign_code(keras, architecture)
     weights = h5_weights.read_weights(request["weights"])
     context.step("build the model")
-    config, replaced = cpu.rewrite(architecture)
+    transposed = channels.transpose_on_cpu(keras)
+    config, replaced = cpu.rewrite(restore_axes(architecture))
     model, repaired = first_loadable(keras, config, name, lambda chosen: compat.build_model(keras, chosen))
     context.step("load the weights")
     backend = weights["backend"] or architecture.get("backend")
     renamed = h5_weights.load(keras, model, weights["layers"], weights["keras_version"], backend, must_change=True)
-    source = dict(file_entry(request["source"], name), kind="keras_arch", replaced_layers=replaced)
+    source = dict(file_entry(request["source"], name), kind="keras_arch", replaced_layers=replaced + transposed)
     source.update(keras_version=architecture.get("keras_version") or weights["keras_version"], backend=backend)
     source["repaired"] = repaired
     source["weights"] = file_entry(request["weights"], request.get("weights_name"))

@@ -10,11 +10,12 @@ from typing import Any, Dict
 
 import h5py
 
-from . import compat, cpu
+from . import channels, compat, cpu
 from .errors import Refusal
 from .foreign_code import refuse_foreign_code
 from .h5_weights import text
 from .loading import first_loadable, whole_model
+from .repair import restore_axes
 from .write_bundle import file_entry, write_bundle
 
 
@@ -29,10 +30,11 @@ def read_keras_h5(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     found = read_attributes(path)
     refuse_foreign_code(keras, found["config"])
     context.step("load the model")
-    config, replaced = cpu.rewrite(found["config"])
+    transposed = channels.transpose_on_cpu(keras)
+    config, replaced = cpu.rewrite(restore_axes(found["config"]))
     what = os.path.basename(path)
     model, repaired = first_loadable(keras, config, what, lambda chosen: whole_model(keras, path, found, chosen))
-    source = dict(file_entry(path, request.get("source_name")), kind="keras_h5", replaced_layers=replaced)
+    source = dict(file_entry(path, request.get("source_name")), kind="keras_h5", replaced_layers=replaced + transposed)
     source["repaired"] = repaired
     found["source"] = dict(source, keras_version=found["keras_version"], backend=found["backend"])
     return write_bundle(keras, model, found, request, context)

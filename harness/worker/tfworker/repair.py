@@ -28,6 +28,22 @@ def _walk(value: Any, notes: List[str]) -> Any:
     return out
 
 
+def restore_axes(config: Any) -> Any:
+    """The config with the axes of BatchNormalization over virtual batches as they were given.
+
+    Building such a layer counts its axes on by one, in place; ``get_config`` writes the result, which would be
+    counted on again. Axes are a list once the layer is built, and only then.
+    """
+    if isinstance(config, list):
+        return [restore_axes(item) for item in config]
+    if not isinstance(config, dict):
+        return config
+    out = {key: restore_axes(item) for key, item in config.items()}
+    if out.get("virtual_batch_size") is not None and isinstance(out.get("axis"), list):
+        out["axis"] = [axis - 1 for axis in out["axis"]]
+    return out
+
+
 def _drop_input_layer(entry: Any, notes: List[str]) -> None:
     layers = entry["config"] if isinstance(entry["config"], list) else entry["config"].get("layers", [])
     if len(layers) > 1 and layers[0].get("class_name") == "InputLayer" and isinstance(layers[1].get("config"), dict):

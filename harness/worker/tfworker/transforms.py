@@ -38,49 +38,78 @@ def sum_halves(array: Any, step: Dict[str, Any]) -> Any:
 
 
 def divide_by(array: Any, step: Dict[str, Any]) -> Any:
-    """Divide by another weight of the bundle, given as ``value`` (weighted running sums become means)."""
-    return np.asarray(array / np.asarray(step["value"]), dtype=np.asarray(array).dtype)
+    """Divide by another weight of the bundle, given as ``value`` (weighted running sums become means).
+
+    Sums of no weight yet become ``start``.
+    """
+    weight = np.asarray(step["value"])
+    if "start" in step and not weight.any():
+        return np.full_like(array, step["start"])
+    return np.asarray(array / weight, dtype=np.asarray(array).dtype)
+
+
+def deviation(array: Any, step: Dict[str, Any]) -> Any:
+    """The standard deviation for another weight of the bundle, a variance, given as ``value``: sqrt(value + epsilon)."""
+    variance = np.asarray(step["value"])
+    return np.sqrt(variance.astype(np.float64) + step["epsilon"]).astype(variance.dtype)
 
 
 def local_kernel(array: Any, step: Dict[str, Any]) -> Any:
     """Kernel of a locally connected layer as (positions, patch, filters), patch ordered by kernel place, then channel.
 
-    Implementation 1 stores it so; 2 stores a dense (input, channels, output, filters) array of which only the
-    connected part is used; 3 stores the connected entries of the (output · filters, input · channels) matrix,
-    sorted by row and column.
+    Implementation 1 stores it so, with the channels first ordered by channel, then place; 2 stores a dense (input,
+    output) array, each of its two parts in the layer's data format, of which only the connected part is used; 3
+    stores the connected entries of the (output, input) matrix, sorted by row and column. Places outside of the
+    input (``same`` padding) have no weight: zero.
     """
+    places, channels, filters = _places(step), step["channels"], step["filters"]
+    first = step.get("data_format") == "channels_first"
+    positions, size = places.shape
     if step["implementation"] == 1:
-        return np.asarray(array)
-    positions, patches = _connections(step)
-    channels, filters = step["channels"], step["filters"]
-    out = np.zeros((len(positions), len(patches[0]) * channels, filters), dtype=array.dtype)
+        if not first:
+            return np.asarray(array)
+        swapped = np.reshape(array, (positions, channels, size, filters)).transpose(0, 2, 1, 3)
+        return swapped.reshape(positions, size * channels, filters)
+    inputs = int(np.prod(step["input"]))
+    p, q, c, f = np.indices((positions, size, channels, filters))
+    used = places[p, q] >= 0
+    p, q, c, f = p[used], q[used], c[used], f[used]
+    out = np.zeros((positions, size, channels, filters), dtype=array.dtype)
     if step["implementation"] == 2:
-        flat = np.asarray(array).reshape(int(np.prod(step["input"])), channels, len(positions), filters)
-        for index, places in enumerate(patches):
-            out[index] = flat[places, :, index, :].reshape(-1, filters)
-        return out
-    values = iter(np.asarray(array))
-    for index, places in enumerate(patches):
-        order = np.argsort(np.repeat(places, channels) * channels + np.tile(np.arange(channels), len(places)))
-        for column in range(filters):
-            for place in order:
-                out[index, place, column] = next(values)
-    return out
+        if first:
+            dense = np.reshape(array, (channels, inputs, filters, positions)).transpose(1, 0, 3, 2)
+        else:
+            dense = np.reshape(array, (inputs, channels, positions, filters))
+        out[p, q, c, f] = dense[places[p, q], c, p, f]
+    else:
+        row = f * positions + p if first else p * filters + f
+        column = c * inputs + places[p, q] if first else places[p, q] * channels + c
+        order = np.lexsort((column, row))
+        out[p[order], q[order], c[order], f[order]] = array
+    return out.reshape(positions, size * channels, filters)
 
 
-def _connections(step: Dict[str, Any]) -> Any:
-    """Output positions, and for each the flat input positions of its patch, in kernel order."""
-    grids = [range((n - k) // s + 1) for n, k, s in zip(step["input"], step["kernel"], step["strides"])]
-    positions = list(np.ndindex(*[len(g) for g in grids]))
-    patches = []
-    for position in positions:
-        corner = [p * s for p, s in zip(position, step["strides"])]
-        places = [[c + o for c, o in zip(corner, offset)] for offset in np.ndindex(*step["kernel"])]
-        patches.append(np.array([np.ravel_multi_index(p, step["input"]) for p in places]))
-    return positions, patches
+def _places(step: Dict[str, Any]) -> Any:
+    """(output positions, places of the kernel) of flat input positions; -1 outside of the input."""
+    same = step.get("padding") == "same"
+    rows = []
+    for size, kernel, stride in zip(step["input"], step["kernel"], step["strides"]):
+        count = (size + stride - 1) // stride if same else (size - kernel) // stride + 1
+        start = np.arange(count) * stride - (kernel // 2 if same else 0)
+        rows.append(start[:, None] + np.arange(kernel))
+    grids = [range(len(row)) for row in rows]
+    places = []
+    for position in np.ndindex(*[len(g) for g in grids]):
+        axes = [row[p] for row, p in zip(rows, position)]
+        mesh = np.meshgrid(*axes, indexing="ij")
+        inside = np.all([(m >= 0) & (m < n) for m, n in zip(mesh, step["input"])], axis=0)
+        flat = np.ravel_multi_index([np.clip(m, 0, n - 1) for m, n in zip(mesh, step["input"])], step["input"])
+        places.append(np.where(inside, flat, -1).ravel())
+    return np.array(places)
 
 
 OPS = {
+    "deviation": deviation,
     "divide_by": divide_by,
     "local_kernel": local_kernel,
     "scale": scale,
