@@ -13,6 +13,7 @@ from typing import Any
 from harness.dialects import keras3_step, masks, names, standalone_steps, tf1_steps, tf2_steps
 from harness.dialects.rules import EVERY, Change, Layer, Obstacle, Rule, Table, unchanged
 from harness.errors import HarnessError
+from harness.worker.tfworker.topology import leaves
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +104,7 @@ def _wrapped(layer: Layer) -> list[Layer]:
     found = []
     for slot in _SLOTS:
         entry = layer.config.get(slot)
-        if isinstance(entry, dict) and entry.get("class_name", "Model") not in _MODELS:
+        if isinstance(entry, dict) and "graph" not in entry and entry.get("class_name", "Model") not in _MODELS:
             found.append(_inner(layer, slot, entry))
     for index, entry in enumerate(layer.config.get("cells") or ()):
         found.append(_inner(layer, f"cells/{index}", entry))
@@ -119,15 +120,31 @@ def _inner(layer: Layer, slot: str, entry: Mapping[str, Any]) -> Layer:
         class_name=entry["class_name"],
         config=dict(entry["config"]),
         masked=layer.masked,
+        input_specs=_step_specs(layer),
+        weight_shapes={r[len(prefix) :]: s for r, s in layer.weight_shapes.items() if r.startswith(prefix)},
+        weight_dtypes={r[len(prefix) :]: d for r, d in layer.weight_dtypes.items() if r.startswith(prefix)},
         options=layer.options,
         prefix=prefix,
     )
     return inner
 
 
+def _step_specs(layer: Layer) -> list[tuple[list[int | None], str]]:
+    """What the layer inside a TimeDistributed is given; nothing is known of what is inside other wrappers."""
+    if layer.class_name != "TimeDistributed":
+        return []
+    return [([shape[0], *shape[2:]], dtype) for shape, dtype in layer.input_specs]
+
+
 def _take_back(layer: Layer, inner: Layer) -> None:
     slot = inner.path[-1]
-    entry = {"class_name": inner.class_name, "config": inner.config}
+    entry: dict[str, Any] = {"class_name": inner.class_name, "config": inner.config}
+    if inner.expansion is not None and layer.class_name == "TimeDistributed" and not layer.masked:
+        # The small graph becomes a model, which a TimeDistributed may hold.
+        entry = {"name": inner.config.get("name", "steps"), "graph": inner.expansion}
+        for role, (target, transforms) in inner.weights.items():
+            inner.weights[role] = (target.replace(":", "/"), transforms)
+        inner.expansion = None
     if slot.startswith("cells/"):
         layer.config["cells"][int(slot.split("/")[1])] = entry
     else:
@@ -141,8 +158,9 @@ def _take_back(layer: Layer, inner: Layer) -> None:
     layer.obstacles.extend(inner.obstacles)
     if inner.expansion is not None:
         layer.refuse(
-            f"the wrapped {inner.class_name} needs several layers in the target, which a wrapper cannot hold",
-            "unwrap it in the source model",
+            f"the {inner.class_name} inside needs several layers in the target, which"
+            f" {'a masked' if layer.masked else 'this'} wrapper cannot hold",
+            "apply the layer outside of the wrapper in the source model",
         )
 
 
@@ -213,6 +231,8 @@ class _Run:
         self.obstacles: list[Obstacle] = []
         self.renamed: dict[tuple[str, ...], str] = {}
         self.unused: dict[tuple[str, ...], dict[str, str]] = {}
+        #: (wrapper, role) of a weight of a model inside it -> (layer in that model, role there)
+        self.inside: dict[tuple[tuple[str, ...], str], tuple[tuple[str, ...], str]] = {}
         self.moves: dict[tuple[str, ...], dict[str, tuple[str, list[dict[str, Any]]]]] = {}
 
     def graph(self, graph: Mapping[str, Any], path: tuple[str, ...], masked: set[tuple[str, ...]]) -> dict[str, Any]:
@@ -241,10 +261,13 @@ class _Run:
             if any(step.old == "tf1.13" for step in self.steps):
                 nested["mask_rule"] = "none"  # no mask came out of nested models before TF 1.14
             return nested
+        config = dict(entry["config"])
+        if "wrapped" in entry:
+            config["layer"] = self._wrapped_model(entry["wrapped"], path)
         layer = Layer(
             path=path,
             class_name=entry["class_name"],
-            config=dict(entry["config"]),
+            config=config,
             masked=path in masked,
             input_specs=_input_specs(entry),
             weight_shapes=self.shapes.get(path, {}),
@@ -276,11 +299,32 @@ class _Run:
             done = {**done, "config": None, "graph": layer.expansion}
         return done
 
+    def _wrapped_model(self, graph: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+        """A model inside a wrapper: its layers stand below the wrapper, its weights are the wrapper's."""
+        for leaf, _ in leaves(dict(graph)):
+            start = "/".join(leaf) + "/"
+            for role, shape in self.shapes.get(path, {}).items():
+                if role.startswith(start):
+                    bare = role[len(start) :]
+                    self.shapes.setdefault((*path, *leaf), {})[bare] = shape
+                    self.dtypes.setdefault((*path, *leaf), {})[bare] = self.dtypes[path][role]
+                    self.inside[path, role] = ((*path, *leaf), bare)
+        masked = {(*path, *inner) for inner in masks.masked_layers(graph)}
+        return {"name": graph["name"], "graph": self.graph(graph, path, masked)}
+
     def weight(self, path: tuple[str, ...], role: str) -> dict[str, Any] | None:
         """Where one source weight goes; a target role may name a layer inside an expansion (``inner:kernel``).
 
         None if a rule declared that the weight has no place of its own.
         """
+        if (path, role) in self.inside:
+            inner_path, inner_role = self.inside[path, role]
+            move = self.weight(inner_path, inner_role)
+            if move is None:
+                return None
+            depth = len(path)
+            bare = "/".join([*move["layer"][depth:], move["role"]])
+            return {**move, "layer": move["layer"][:depth], "role": bare}
         if role in self.unused.get(path, {}):
             return None
         target, transforms = self.moves.get(path, {}).get(role, (role, []))

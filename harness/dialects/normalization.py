@@ -68,6 +68,6 @@ def several_axes(layer: Layer) -> None:
     x = made.add("Reshape", {"target_shape": sizes}, x)
     x = made.add("Permute", {"dims": [order.index(a) + 1 for a in range(1, len(shape))]}, x)
     for role in layer.weight_shapes:
-        target = layer.weights.get(role, (role, []))[0]
+        target = layer.target(role)
         layer.weight(role, {"op": "reshape", "shape": [merged]}, to=f"norm:{target}")
     made.done(x, why="Keras 3 normalises over one axis")

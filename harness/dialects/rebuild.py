@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.dialects.expand import Expansion, Tensor
+from harness.dialects.expand import Expansion
 from harness.dialects.rules import Layer
 
 #: marks the sampling of old resize ops between the step that knows of it and the one that rebuilds it
@@ -107,7 +107,7 @@ def _first(value: Any) -> int:
 
 def _move_weights(layer: Layer, inner: str) -> None:
     for role in layer.weight_shapes:
-        target = layer.weights.get(role, (role, []))[0]
+        target = layer.target(role)
         layer.weight(role, to=f"{inner}:{target}")
 
 
@@ -167,7 +167,7 @@ def lone_stacked_cell(layer: Layer) -> None:
     if isinstance(cell, dict) and cell["class_name"] == "StackedRNNCells" and len(cell["config"]["cells"]) == 1:
         layer.config["cell"] = cell["config"]["cells"][0]
         for role in list(layer.weight_shapes):
-            target = layer.weights.get(role, (role, []))[0]
+            target = layer.target(role)
             layer.weight(role, to=target.replace("cells/0/", "", 1))
         layer.note("cell", "StackedRNNCells of one cell", layer.config["cell"]["class_name"], "the same cell alone")
 
@@ -219,14 +219,23 @@ def free_time_distributed(layer: Layer) -> None:
     shape = layer.input_specs[0][0] if layer.input_specs else [None, 1]
     inner = layer.config.get("layer") or {}
     if inner.get("class_name") in ("Model", "Sequential", "Functional"):
-        layer.refuse("it wraps a whole model", "apply the model's layers one by one")
+        layer.refuse(
+            "it wraps a model that does not know the shape of its input",
+            "give the first layer inside an input_shape in the source model, and save it again",
+        )
+        return
+    if "graph" in inner and layer.masked:
+        layer.refuse(
+            "a mask reaches a model that is applied to every step",
+            "take the mask away before it in the source model (mask_zero=False)",
+        )
         return
     if shape[1] is not None or layer.obstacles:
         return
     norm = inner.get("class_name") == "BatchNormalization" and inner["config"].get("axis") in (-1, len(shape) - 2)
     if inner.get("class_name") not in _PER_STEP and not norm:
         layer.refuse(
-            f"TimeDistributed({inner.get('class_name')}) over a free number of steps is computed wrongly by Keras 3",
+            f"TimeDistributed({inner.get('class_name', 'Model')}) over a free number of steps is computed wrongly by Keras 3",
             "fix the number of steps in the source model's input shape",
         )
         return

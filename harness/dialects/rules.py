@@ -98,6 +98,10 @@ class Layer:
             self.config[key] = value
             self.note(key, None if before is _ABSENT else before, value, why)
 
+    def target(self, role: str) -> str:
+        """The role that a weight goes to so far, below the prefix."""
+        return self.weights.get(self.prefix + role, (self.prefix + role, []))[0][len(self.prefix) :]
+
     def weight(self, role: str, *transforms: dict[str, Any], to: str | None = None) -> None:
         """Add transforms to a weight, or rename its role."""
         target, chain = self.weights.get(self.prefix + role, (self.prefix + role, []))

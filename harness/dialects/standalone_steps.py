@@ -29,7 +29,7 @@ def _reversed_states(layer: Layer) -> None:
 
 def _unmasked_inside(layer: Layer) -> None:
     """TimeDistributed of Keras 2.1 hands no mask to the layer inside; since 2.2 it does."""
-    inner = layer.config["layer"]["class_name"]
+    inner = layer.config["layer"].get("class_name", "Model")
     if layer.masked and inner in ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional"):
         layer.refuse(
             f"a mask reaches a {inner} for every step: Keras 2.1 ignored it, later versions apply it",

@@ -98,3 +98,13 @@ def test_a_masking_layer_meets_its_own_value() -> None:
     values = probe.make("normal", spec, {"below": None, "masks": True, "mask_value": -1.0}, LENGTHS, 0)
     assert (values[1, -2:] == -1.0).all()
     assert (values[0] != -1.0).all()
+
+
+def test_virtual_batches_divide_the_number_of_examples() -> None:
+    layers = [
+        entry("x", "InputLayer"),
+        *[entry(n, "BatchNormalization", "x", virtual_batch_size=s) for n, s in (("a", 4), ("b", 2))],
+    ]
+    rows = probe.multiple({"layers": layers, "inputs": [["x", 0, 0]], "outputs": []})
+    assert rows == 4
+    assert probe.make("normal", {"shape": [None, 2], "dtype": "float32"}, REAL, LENGTHS, 0, rows).shape == (12, 2)

@@ -38,15 +38,17 @@ PASSING = {
 
 
 def domains(graph: Dict[str, Any]) -> List[Dict[str, Any]]:
-    """Per input of the graph: {"below": vocabulary or None, "masks": bool, "mask_value": number or None, "rows": int}.
+    """Per input of the graph: {"below": vocabulary or None, "masks": bool, "mask_value": number or None}."""
+    return [_trace(graph, tensor) for tensor in graph["inputs"]]
 
-    ``rows`` is what the number of examples must be a multiple of (virtual batches of old BatchNormalization).
-    """
+
+def multiple(graph: Dict[str, Any]) -> int:
+    """What the number of examples must be a multiple of: old BatchNormalization may split them into virtual batches."""
     rows = 1
     for _, layer in topology.leaves(graph):
         size = (layer["config"] or {}).get("virtual_batch_size") or 1
         rows = rows if rows % size == 0 else rows * size
-    return [dict(_trace(graph, tensor), rows=rows) for tensor in graph["inputs"]]
+    return rows
 
 
 def _trace(graph: Dict[str, Any], tensor: List[Any]) -> Dict[str, Any]:
@@ -61,9 +63,9 @@ def _trace(graph: Dict[str, Any], tensor: List[Any]) -> Dict[str, Any]:
             for index, call in enumerate(layer["calls"]):
                 if here not in call["inputs"]:
                     continue
-                if "graph" in layer:
-                    inner = layer["graph"]["inputs"][call["inputs"].index(here)]
-                    _merge(found, _trace(layer["graph"], inner))
+                nested = layer.get("graph") or layer.get("wrapped")
+                if nested:
+                    _merge(found, _trace(nested, nested["inputs"][call["inputs"].index(here)]))
                 elif _note(found, layer["class_name"], layer["config"]):
                     queue.append([layer["name"], index, 0])
     return found
@@ -91,16 +93,18 @@ def _merge(found: Dict[str, Any], other: Dict[str, Any]) -> None:
         found["mask_value"] = other["mask_value"]
 
 
-def make(name: str, spec: Dict[str, Any], domain: Dict[str, Any], lengths: Tuple[int, ...], position: int) -> Any:
+def make(
+    name: str, spec: Dict[str, Any], domain: Dict[str, Any], lengths: Tuple[int, ...], position: int, rows: int = 1
+) -> Any:
     """One probe array for one input.
 
     ``spec`` has ``shape`` (None where free, batch first) and ``dtype``; ``position`` is the input's index,
-    so that two inputs never receive the same numbers.
+    so that two inputs never receive the same numbers. The number of examples is a multiple of ``rows``.
     """
     row = [s[0] for s in SETS].index(name)
     batch, length = SETS[row][1], lengths[SETS[row][2]]
     shape = [length if d is None else d for d in spec["shape"]]
-    shape[0] = batch * domain.get("rows", 1) if spec["shape"][0] is None else spec["shape"][0]
+    shape[0] = batch * rows if spec["shape"][0] is None else spec["shape"][0]
     rng = np.random.RandomState(SEED + 101 * position + row)
     if spec["dtype"] == "string":
         return np.array([b"probe %d" % i for i in rng.randint(0, 100, size=int(np.prod(shape)))], dtype=object).reshape(

@@ -50,13 +50,13 @@ def record(keras: Any, model: Any, graph: Dict[str, Any], writer: ArrayWriter, r
 
 def _generated(model: Any, graph: Any, inputs: List[Any], run: Any) -> Any:
     """Sets that the model accepts, at the first lengths at which it accepts any, with finite outputs."""
-    domains = probe.domains(graph)
+    domains, rows = probe.domains(graph), probe.multiple(graph)
     free = any(None in spec["shape"][1:] for spec in inputs)
     reasons = []  # type: List[str]
     for lengths in probe.LENGTHS if free else probe.LENGTHS[:1]:
         sets, reasons = [], []
         for name in [row[0] for row in probe.SETS]:
-            arrays = [probe.make(name, spec, domains[i], lengths, i) for i, spec in enumerate(inputs)]
+            arrays = [probe.make(name, spec, domains[i], lengths, i, rows) for i, spec in enumerate(inputs)]
             try:
                 outputs = evaluate(model, run, arrays)
             except Exception as error:

@@ -45,7 +45,6 @@ def file_entry(path: str, name: Any = None) -> Dict[str, Any]:
 
 
 def _graph(model: Any) -> Dict[str, Any]:
-    class_name = type(model).__name__
     if not getattr(model, "inputs", None):
         raise Refusal(
             "model-unsupported",
@@ -61,9 +60,13 @@ def _graph(model: Any) -> Dict[str, Any]:
             sparse,
             "Build the model with sparse=False and save it again: its weights stay the same.",
         )
+    return _graph_of(model)
+
+
+def _graph_of(model: Any) -> Dict[str, Any]:
     # The live model's config: what this Keras understood, in its own dialect, every default spelled out.
     try:
-        graph = topology.parse(class_name, _named(_plain(model.get_config()), model), model.name)
+        graph = topology.parse(type(model).__name__, _named(_plain(model.get_config()), model), model.name)
     except topology.TopologyError as error:
         raise Refusal("model-unsupported", "the model %r cannot be described as a graph: %s" % (model.name, error))
     if graph["layers"][0]["name"] is None:
@@ -99,6 +102,9 @@ def _note_shapes(model: Any, graph: Dict[str, Any]) -> None:
         nodes = compat.network_nodes(model, live[layer["name"]])
         for call, node in zip(layer["calls"], nodes):
             call["input_specs"] = [list(compat.tensor_spec(t)) for t in compat.node_inputs(node)]
+        wrapped = _wrapped_model(live[layer["name"]])
+        if wrapped is not None:
+            layer["wrapped"] = _graph_of(wrapped)
         if "graph" in layer:
             inner = layer["graph"]
             if inner["layers"][0]["name"] is None:
@@ -106,6 +112,14 @@ def _note_shapes(model: Any, graph: Dict[str, Any]) -> None:
                 config = {"batch_input_shape": shape, "dtype": dtype, "sparse": False}
                 topology.name_sequential_input(inner, compat.input_names(live[layer["name"]])[0], config)
             _note_shapes(live[layer["name"]], inner)
+
+
+def _wrapped_model(layer: Any) -> Any:
+    """The model that a TimeDistributed applies to every step, if it knows its input; else None."""
+    inner = getattr(layer, "layer", None) if type(layer).__name__ == "TimeDistributed" else None
+    if type(inner).__name__ not in topology.MODEL_CLASSES or not getattr(inner, "inputs", None):
+        return None
+    return inner
 
 
 def _plain(value: Any) -> Any:
