@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.dialects import keras3_step, masks, names, standalone_steps, tf1_steps, tf2_steps
+from harness.dialects import keras2_landing, keras3_step, masks, names, standalone_steps, tf1_steps, tf2_steps
 from harness.dialects.rules import EVERY, Change, Layer, Obstacle, Rule, Table, unchanged
 from harness.errors import HarnessError
 from harness.worker.tfworker.topology import leaves
@@ -18,17 +18,24 @@ from harness.worker.tfworker.topology import leaves
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """Neighbouring dialects and the tables between them."""
+    """Neighbouring dialects and the tables between them.
+
+    Attributes:
+        up: class -> rules.
+        last: a rule that runs after those of the class.
+        closed: whether a class that is not in ``up`` has no equivalent.
+    """
 
     old: str
     new: str
     up: Table
     last: Rule = unchanged
+    closed: bool = False
 
     @property
     def name(self) -> str:
         """How the ledger names the step."""
-        return f"{self.old} → {self.new}"
+        return f"{self.old} → {self.new}" if self.old != self.new else f"in {self.new}"
 
 
 STEPS: tuple[Step, ...] = (
@@ -40,8 +47,14 @@ STEPS: tuple[Step, ...] = (
     Step(old="tf1.14", new="tf1.15", up=tf1_steps.UP_1_15),
     Step(old="tf1.15", new="tf2.3", up=tf2_steps.UP_2_3),
     Step(old="tf2.3", new="tf2.15", up=tf2_steps.UP_2_15),
-    Step(old="tf2.15", new="keras-3", up=keras3_step.UP, last=keras3_step.finish),
+    Step(old="tf2.15", new="keras-3", up=keras3_step.UP, last=keras3_step.finish, closed=True),
 )
+
+#: what follows the last step, where the target is a Keras 2: a step of its own, from the dialect to itself
+LANDINGS: dict[str, Step] = {
+    dialect: Step(old=dialect, new=dialect, up=table, last=keras2_landing.finish(dialect), closed=True)
+    for dialect, table in keras2_landing.TABLES.items()
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +89,11 @@ def chain(old: str, new: str) -> list[Step]:
     return steps
 
 
+def route(old: str, new: str) -> list[Step]:
+    """All that a layer goes through: the chain, and what follows it in the target. Raises HarnessError pair-unsupported."""
+    return [*chain(old, new), *([LANDINGS[new]] if new in LANDINGS else [])]
+
+
 def convert(layer: Layer, steps: list[Step]) -> None:
     """Take one layer, and the layers it wraps, through ``steps`` in place."""
     for step in steps:
@@ -86,7 +104,7 @@ def convert(layer: Layer, steps: list[Step]) -> None:
         for rule in step.up.get(EVERY, ()):
             rule(layer)
         name = layer.class_name
-        if step.new == "keras-3" and name not in step.up:
+        if step.closed and name not in step.up:
             layer.refuse(
                 f"the target has no layer {name} that this harness knows to be the same",
                 "replace it in the source model by built-in layers, or wait for support of custom layers",
@@ -187,7 +205,7 @@ def translate(
     Raises:
         HarnessError: pair-unsupported when there is no chain of steps.
     """
-    run = _Run(chain(old, new), new, options, [e for e in arrays if "role" in e])
+    run = _Run(route(old, new), new, options, [e for e in arrays if "role" in e])
     masked = masks.masked_layers(graph)
     translated = run.graph(graph, (), masked)
     moves = {e["name"]: run.weight(tuple(e["layer"]), e["role"]) for e in arrays if "role" in e}
@@ -258,7 +276,7 @@ class _Run:
     def _layer(self, entry: Mapping[str, Any], path: tuple[str, ...], masked: set[tuple[str, ...]]) -> dict[str, Any]:
         if "graph" in entry:
             nested = {**_entry(entry), "config": None, "graph": self.graph(entry["graph"], path, masked)}
-            if any(step.old == "tf1.13" for step in self.steps):
+            if path in masked and any(step.old == "tf1.13" for step in self.steps):
                 nested["mask_rule"] = "none"  # no mask came out of nested models before TF 1.14
             return nested
         config = dict(entry["config"])

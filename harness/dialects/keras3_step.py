@@ -23,7 +23,7 @@ def _common(layer: Layer) -> None:
     config = layer.config
     if layer.class_name != "InputLayer":
         config.pop("batch_input_shape", None)  # stands in the model's input layer already
-    _dtype(layer)
+    objects.dtype(config)
     for key in list(config):
         value = config[key] = objects.scalar(config[key])
         if value is None:
@@ -36,16 +36,6 @@ def _common(layer: Layer) -> None:
             config[key] = objects.constraint(layer, key, value)
         elif key in ("activation", "recurrent_activation"):
             _activation(layer, key)
-
-
-def _dtype(layer: Layer) -> None:
-    value = layer.config.get("dtype")
-    if isinstance(value, dict):
-        value = value.get("config", {}).get("name")
-    if value is None or str(value).startswith("infer"):
-        layer.config.pop("dtype", None)
-        return
-    layer.config["dtype"] = str(value).removesuffix("_ref")
 
 
 def _activation(layer: Layer, key: str) -> None:
@@ -147,7 +137,6 @@ def _input(layer: Layer) -> None:
 def _batch_normalization(layer: Layer) -> None:
     normalization.virtual_batches(layer)
     _half_precision(layer)
-    rebuild.fused_epsilon(layer)
     for key in ("fused", "adjustment"):
         layer.config.pop(key, None)  # how it is computed, not what
     normalization.renormalised(layer)
@@ -174,16 +163,10 @@ def _separable(layer: Layer) -> None:
     drop_if("groups", (1, None), "grouped separable convolutions do not exist in Keras 3", "split the layer")(layer)
 
 
-def _attention(layer: Layer) -> None:
-    if layer.config.pop("causal", False):
-        layer.call_kwargs["use_causal_mask"] = True
-        layer.note("causal", True, "use_causal_mask=True in the call", "an argument of the call in Keras 3")
-
-
-def _negative_threshold(layer: Layer) -> None:
+def negative_threshold(layer: Layer) -> None:
     if (layer.config.get("threshold") or 0) < 0:
         layer.refuse(
-            f"threshold={layer.config['threshold']}: Keras 3 accepts none below zero", "shift the input instead"
+            f"threshold={layer.config['threshold']}: the target accepts none below zero", "shift the input instead"
         )
 
 
@@ -230,8 +213,8 @@ UP: Table = {
     "SimpleRNNCell": (_recurrent,),
     "StackedRNNCells": (_stacked,),
     **{f"ConvLSTM{rank}D": (_convolutional_recurrent,) for rank in (1, 2, 3)},
-    "Attention": (_attention,),
-    "AdditiveAttention": (_attention,),
+    "Attention": (),
+    "AdditiveAttention": (),
     "LayerNormalization": (),
     "LocallyConnected1D": (local.locally_connected,),
     "LocallyConnected2D": (local.locally_connected,),
@@ -256,7 +239,7 @@ UP: Table = {
     "UpSampling1D": (),
     "UpSampling2D": (rebuild.bilinear_upsampling,),
     "UpSampling3D": (),
-    "ReLU": (_negative_threshold,),
+    "ReLU": (negative_threshold,),
     "LeakyReLU": (rename_key("alpha", "negative_slope"),),
     "PReLU": (),
     "ELU": (),

@@ -17,7 +17,7 @@ _RECURRENT = {"LSTM", "GRU", "SimpleRNN", "RNN", "CuDNNLSTM", "CuDNNGRU", "ConvL
 
 
 def masked_layers(graph: Mapping[str, Any]) -> set[tuple[str, ...]]:
-    """Paths of the layers whose input can carry a mask."""
+    """Paths of the layers whose input can carry a mask, and of nested models out of which one can come."""
     found: set[tuple[str, ...]] = set()
     _walk(graph, (), set(), found)
     return found
@@ -52,7 +52,10 @@ def _emits(
 ) -> bool:
     if "graph" in layer:
         inputs = {i % max(1, len(layer["graph"]["inputs"])) for i, name in enumerate(incoming) if name in carrying}
-        return _walk(layer["graph"], (*path, layer["name"]), inputs, found)
+        emits = _walk(layer["graph"], (*path, layer["name"]), inputs, found)
+        if emits:
+            found.add((*path, layer["name"]))
+        return emits
     name, config = layer["class_name"], layer["config"]
     if name == "Masking" or (name == "Embedding" and config.get("mask_zero")):
         return True

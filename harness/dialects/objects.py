@@ -57,6 +57,22 @@ def module_form(module: str, class_name: str, config: dict[str, Any]) -> dict[st
     return {"module": module, "class_name": class_name, "config": config, "registered_name": None}
 
 
+def dtype(config: dict[str, Any]) -> None:
+    """Bring a config's dtype, which may be a policy, into the form of a name; one that is inferred goes."""
+    value = config.get("dtype")
+    if isinstance(value, dict):
+        value = value.get("config", {}).get("name")
+    if value is None or str(value).startswith("infer"):
+        config.pop("dtype", None)
+        return
+    config["dtype"] = str(value).removesuffix("_ref")
+
+
+def name_of(value: Any) -> str:
+    """The class of an object in a config, or the name that stands for it."""
+    return _split(value)[0]
+
+
 def scalar(value: Any) -> Any:
     """A config number, unwrapped from the form in which old Keras stores numpy values."""
     if isinstance(value, dict) and value.get("type") == "ndarray":

@@ -11,8 +11,10 @@ from harness.dialects.rules import Layer
 LEGACY_BILINEAR = "bilinear, corner-sampled (TF up to 1.14)"
 #: set on a Bidirectional whose version did not zero masked steps
 KEEPS_MASKED_STEPS = "keeps_masked_steps"
-#: config key between steps: this Dot is already Keras 3's, an outer product over the other axes
-OUTER_DOT = "outer_dot"
+#: config keys between steps: this Dot is an outer product over the other axes, or a product of matrices
+OUTER_DOT, MATMUL_DOT = "outer_dot", "dot_as_matmul"
+#: config key between steps: this layer hands a mask on without looking at it
+IGNORES_MASK = "ignores_mask"
 FUSED_EPSILON = 1.001e-5
 _RNN_MERGES = {"sum": "Add", "mul": "Multiply", "ave": "Average", "concat": "Concatenate"}
 
@@ -20,8 +22,6 @@ _RNN_MERGES = {"sum": "Add", "mul": "Multiply", "ave": "Average", "concat": "Con
 def masked_bidirectional(layer: Layer) -> None:
     """Old wrappers hand masked steps on as they are; Keras 3's forces zeros there (and again at every load).
     It also refuses a wrapped layer that goes backwards already.
-
-    Rebuilt as forward layer, backward layer, flip and merge, which is what the wrapper does.
     """
     keeps = layer.config.pop(KEEPS_MASKED_STEPS, False)
     inner = layer.config["layer"]
@@ -29,6 +29,15 @@ def masked_bidirectional(layer: Layer) -> None:
     alike = config.get("go_backwards") and not layer.config.get("backward_layer")
     if not alike and not (keeps and layer.masked and config.get("return_sequences")):
         return
+    two_directions(layer)
+    if layer.expansion is not None and layer.masked and config.get("return_sequences"):
+        layer.mask_rule = "same"
+
+
+def two_directions(layer: Layer) -> None:
+    """A Bidirectional as forward layer, backward layer, flip and merge, which is what the wrapper does."""
+    inner = layer.config["layer"]
+    config = inner["config"]
     if len(layer.input_specs) != 1:
         return
     if config.get("return_state") or config.get("stateful"):
@@ -51,9 +60,7 @@ def masked_bidirectional(layer: Layer) -> None:
     for side in ("forward", "backward"):
         for role in _roles(layer, side):
             layer.weight(f"{side}/{role}", to=f"{side}:{role}")
-    if layer.masked and config.get("return_sequences"):
-        layer.mask_rule = "same"
-    made.done(*outputs, why="Keras 3's Bidirectional sets masked steps to zero, the old one keeps them")
+    made.done(*outputs, why="today's Bidirectional sets masked steps to zero, the old one keeps them")
 
 
 def _roles(layer: Layer, side: str) -> list[str]:
@@ -86,7 +93,7 @@ def bilinear_upsampling(layer: Layer) -> None:
     if free and any(f % 2 == 0 for f in factors):
         # An even factor samples between two pixels: the mean of two neighbouring means.
         x = made.add("AveragePooling2D", {"pool_size": [2 - f % 2 for f in factors], "strides": 1}, x)
-    made.done(x, why="bilinear sampling of the old version, which Keras 3 does not have")
+    made.done(x, why="bilinear sampling of the old version, which today's does not have")
 
 
 def causal_separable(layer: Layer) -> None:
@@ -112,8 +119,8 @@ def _move_weights(layer: Layer, inner: str) -> None:
 
 
 def softmax_without_mask(layer: Layer) -> None:
-    """Old Softmax hands a mask on without looking at it; Keras 3's multiplies by it."""
-    if not layer.masked:
+    """Old Softmax hands a mask on without looking at it; today's leaves masked values out."""
+    if not layer.config.pop(IGNORES_MASK, False) or not layer.masked:
         return
     if isinstance(layer.config.get("axis"), list):
         layer.refuse("a masked softmax over several axes", "remove the mask before it")
@@ -179,7 +186,7 @@ def fused_epsilon(layer: Layer) -> None:
     axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
     fused = (
         rank == 4 and axis in (1, 3, -1) and not layer.config.get("renorm") and layer.config.get("fused") is not False
-    )
+    ) and layer.config.get("virtual_batch_size") is None
     if fused and layer.config.get("epsilon", 1e-3) < FUSED_EPSILON:
         layer.set("epsilon", FUSED_EPSILON, "the smallest epsilon of TF1's fused kernel")
 
@@ -246,9 +253,9 @@ def free_time_distributed(layer: Layer) -> None:
 
 def matmul_dot(layer: Layer) -> None:
     """Dot of two inputs of rank 4 and more: the old batch_dot was a matrix product over all leading axes."""
-    outer = layer.config.pop(OUTER_DOT, False)
+    matmul = layer.config.pop(MATMUL_DOT, False)
     ranks = [len(shape) for shape, _ in layer.input_specs]
-    if outer or len(ranks) != 2 or ranks[0] != ranks[1] or ranks[0] < 4:
+    if not matmul or len(ranks) != 2 or ranks[0] != ranks[1] or ranks[0] < 4:
         return
     rank, axes = ranks[0], layer.config["axes"]
     left, right = (a % rank for a in ([axes, axes] if isinstance(axes, int) else axes))
@@ -261,4 +268,15 @@ def matmul_dot(layer: Layer) -> None:
         x = made.add("Permute", swap, x)
     if right == rank - 1:
         y = made.add("Permute", swap, y)
-    made.done(made.operation("Matmul", {}, x, y), why="Keras 3's Dot is an outer product over the other axes here")
+    made.done(made.operation("Matmul", {}, x, y), why="today's Dot is an outer product over the other axes here")
+
+
+def activation_behind(layer: Layer, operation: str) -> None:
+    """The layer with a linear activation, and the activation as an operation behind it."""
+    made = Expansion(layer)
+    (x,) = made.inputs
+    before = layer.config["activation"]
+    if layer.class_name != "Activation":
+        x = made.add(layer.class_name, {**layer.config, "activation": "linear"}, x, name="linear")
+        _move_weights(layer, "linear")
+    made.done(made.operation(operation, {}, x), why=f"this Keras does not know {before} by name")

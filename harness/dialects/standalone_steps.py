@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from harness.dialects.rebuild import OUTER_DOT
+from harness.dialects.rebuild import MATMUL_DOT, OUTER_DOT
 from harness.dialects.rules import EVERY, Layer, Table, set_if_absent
 from harness.dialects.tf1_steps import corner_sampled, keeps_masked_steps
 
 #: notes from one step to a later one, in a layer's config
-_REVERSED, _MATMUL = "states_in_reverse_order", "dot_as_matmul"
+_REVERSED = "states_in_reverse_order"
 _FLOATS = ("float16", "float64", "bfloat16")
 
 
@@ -47,12 +47,12 @@ def _masked_stack(layer: Layer) -> None:
 
 
 def _matmul_dot(layer: Layer) -> None:
-    layer.config[_MATMUL] = True
+    layer.config[MATMUL_DOT] = True
 
 
 def _outer_dot(layer: Layer) -> None:
-    """Keras 2.3 made batch_dot what it is in Keras 3; before, and in tf.keras 1.x, it was a matrix product."""
-    if not layer.config.pop(_MATMUL, False):
+    """Keras 2.3 made batch_dot what it is in TF 2.15 and Keras 3; before, and in tf.keras 1.x, it was a matrix product."""
+    if not layer.config.pop(MATMUL_DOT, False):
         layer.config[OUTER_DOT] = True
 
 

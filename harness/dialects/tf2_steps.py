@@ -2,11 +2,39 @@
 
 from __future__ import annotations
 
-from harness.dialects.rules import Table, rename_class, set_if_absent
+from harness.dialects.rebuild import IGNORES_MASK, MATMUL_DOT, OUTER_DOT, fused_epsilon
+from harness.dialects.rules import Layer, Table, rename_class, set_if_absent
+
+
+def _matmul_dot(layer: Layer) -> None:
+    """Up to TF 2.3, batch_dot of inputs of rank 4 and more was a product of matrices over all leading axes."""
+    if not layer.config.pop(OUTER_DOT, False):
+        layer.config[MATMUL_DOT] = True
+
+
+def _ignores_mask(layer: Layer) -> None:
+    """Since TF 2.4, Softmax leaves masked values out."""
+    layer.config[IGNORES_MASK] = True
+
 
 UP_2_3: Table = {
     "BatchNormalizationV1": (rename_class("BatchNormalization"),),
     "BatchNormalizationV2": (rename_class("BatchNormalization"),),
     "GRU": (set_if_absent("reset_after", False, "the default of TF 1.x"),),
 }
-UP_2_15: Table = {}
+
+
+def _causal_call(layer: Layer) -> None:
+    """The argument went from the constructor to the call; TF 2.15 still takes it there, and loses it when it saves."""
+    if layer.config.pop("causal", False):
+        layer.call_kwargs["use_causal_mask"] = True
+        layer.note("causal", True, "use_causal_mask=True in the call", "an argument of the call since TF 2.10")
+
+
+UP_2_15: Table = {
+    "AdditiveAttention": (_causal_call,),
+    "Attention": (_causal_call,),
+    "BatchNormalization": (fused_epsilon,),
+    "Dot": (_matmul_dot,),
+    "Softmax": (_ignores_mask,),
+}

@@ -60,11 +60,11 @@ def _dialect(snapshot: Path) -> str:
     return {"keras2.1": "keras-2.1", "keras2.2": "keras-2.2", "keras2.3": "keras-2.3"}.get(snapshot.stem, snapshot.stem)
 
 
-def _translated(class_name: str, config: dict[str, Any], dialect: str) -> list[str]:
-    """Reasons for which the layer is refused on its way to Keras 3."""
+def _translated(class_name: str, config: dict[str, Any], dialect: str, target: str = "keras-3") -> list[str]:
+    """Reasons for which the layer is refused on its way to the target."""
     specs = [(_shape(class_name), "float32")]
     layer = Layer(path=("layer",), class_name=class_name, config=config, input_specs=specs)
-    dialects.convert(layer, dialects.chain(dialect, "keras-3"))
+    dialects.convert(layer, dialects.route(dialect, target))
     return [obstacle.reason for obstacle in layer.obstacles]
 
 
@@ -74,8 +74,9 @@ def _configs(arguments: dict[str, list[Any]]) -> list[dict[str, Any]]:
     return [base, *({**base, name: value} for name, values in arguments.items() for value in values[1:])]
 
 
+@pytest.mark.parametrize("target", ["keras-3", "tf2.15", "tf2.3"])
 @pytest.mark.parametrize("snapshot", SNAPSHOTS, ids=lambda path: path.stem)
-def test_every_argument_of_every_layer_is_accounted_for(snapshot: Path) -> None:
+def test_every_argument_of_every_layer_is_accounted_for(snapshot: Path, target: str) -> None:
     dialect = _dialect(snapshot)
     if dialect not in {step.old for step in dialects.STEPS}:
         pytest.skip(f"no dialect {dialect} yet")
@@ -88,14 +89,15 @@ def test_every_argument_of_every_layer_is_accounted_for(snapshot: Path) -> None:
         for config in _configs({**arguments, **{k: [v] for k, v in WRAPPED.get(class_name, {}).items()}}):
             gaps |= {
                 f"{class_name}: {reason}"
-                for reason in _translated(class_name, json.loads(json.dumps(config)), dialect)
+                for reason in _translated(class_name, json.loads(json.dumps(config)), dialect, target)
                 if any(gap in reason for gap in GAPS)
             }
     assert not gaps, "\n".join(sorted(gaps))
 
 
-def test_a_gap_would_be_noticed() -> None:
-    reasons = _translated("Dense", {"name": "layer", "units": 2, "brand_new_argument": 1}, "tf1.15")
+@pytest.mark.parametrize("target", ["keras-3", "tf2.15", "tf2.3"])
+def test_a_gap_would_be_noticed(target: str) -> None:
+    reasons = _translated("Dense", {"name": "layer", "units": 2, "brand_new_argument": 1}, "tf1.15", target)
     assert reasons == ["the argument brand_new_argument=1 has no known translation"]
 
 

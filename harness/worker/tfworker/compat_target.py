@@ -3,6 +3,7 @@
 A flavour is ``keras3``, ``tf.keras`` (of TensorFlow 2) or ``tf_keras``; the last two are Keras 2.
 """
 
+import re
 from typing import Any, Dict, List
 
 from . import compat
@@ -23,7 +24,11 @@ def deserialize(keras: Any, entry: Dict[str, Any]) -> Any:
         return keras.saving.deserialize_keras_object(dict(entry, registered_name=None), safe_mode=True)
     if entry["module"] == OPERATIONS_MODULE:
         return _Operation(entry["class_name"], entry["config"])
-    return keras.layers.deserialize({"class_name": entry["class_name"], "config": entry["config"]})
+    config = entry["config"]
+    if entry["class_name"] == "TensorFlowOpLayer":
+        # Since TF 2.0 its constructor puts this before the name; what it writes is the name without.
+        config = dict(config, name=re.sub("^tf_op_layer_", "", config["name"]))
+    return keras.layers.deserialize({"class_name": entry["class_name"], "config": config})
 
 
 def serialized(keras: Any, model: Any) -> Dict[str, Any]:
@@ -67,6 +72,16 @@ def input_names(model: Any) -> List[str]:
     return list(model.input_names) if hasattr(model, "input_names") else [tensor.name for tensor in model.inputs]
 
 
+def forget_dropout(keras: Any, model: Any) -> None:
+    """Keras 2's convolutional recurrent cells keep a dropout mask from call to call, of the first call's batch size."""
+    if is_keras3(keras):
+        return
+    for layer in model._flatten_layers():
+        for name in ("reset_dropout_mask", "reset_recurrent_dropout_mask"):
+            if hasattr(layer, name):
+                getattr(layer, name)()
+
+
 def variable_name(variable: Any) -> str:
     """How a message names a variable."""
     return str(getattr(variable, "path", None) or variable.name)
@@ -95,6 +110,10 @@ class _Operation(object):
             "Pad": lambda tf, x: tf.pad(x, config["pad_width"], mode=config["mode"].upper()),
             "Matmul": lambda tf, x, y: tf.matmul(x, y),
             "Transpose": lambda tf, x: tf.transpose(x, config["axes"]),
+            "Relu6": lambda tf, x: tf.nn.relu6(x),
+            "LeakyRelu": lambda tf, x: tf.nn.leaky_relu(x),
+            "LogSoftmax": lambda tf, x: tf.nn.log_softmax(x),
+            "Crelu": lambda tf, x: tf.nn.crelu(x),
         }
         if class_name not in functions:
             raise Refusal("layer-unsupported", "there is no operation %r for this Keras" % class_name)

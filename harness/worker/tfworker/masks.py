@@ -67,7 +67,7 @@ class Masks:
         """The outputs of a layer after which the old Keras lost the mask."""
         if layer.get("mask_rule") != "none":
             return outputs
-        return [compat_target.without_mask(self.keras, t) for t in outputs]
+        return [t if compat.keras_mask(t) is None else compat_target.without_mask(self.keras, t) for t in outputs]
 
     def _none(self, layer: Dict[str, Any], inputs: List[Any]) -> Any:
         return None

@@ -32,7 +32,7 @@ def replay(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     eager = bool(request.get("eager"))
     whole = request["format"] != "saved_model"  # a Keras model, not only its functions
     if whole:
-        run = _runner(model, manifest["model"], eager)
+        run = _runner(keras, model, manifest["model"], eager)
     else:
         run = _signature(model, manifest["model"])
     entries, missing = [], []  # type: List[Dict[str, Any]], List[Any]
@@ -70,15 +70,16 @@ def _load(keras: Any, request: Dict[str, Any]) -> Any:
         )
 
 
-def _runner(model: Any, described: Dict[str, Any], eager: bool) -> Any:
+def _runner(keras: Any, model: Any, described: Dict[str, Any], eager: bool) -> Any:
     def run(arrays: List[Any]) -> List[Any]:
-        return _predict(model, _arguments(model, described, arrays), eager)
+        return _predict(keras, model, _arguments(model, described, arrays), eager)
 
     return run
 
 
-def _predict(model: Any, arguments: Any, eager: bool) -> List[Any]:
+def _predict(keras: Any, model: Any, arguments: Any, eager: bool) -> List[Any]:
     """Outputs as a list, also where Keras hands over a list of one unwrapped."""
+    compat_target.forget_dropout(keras, model)
     outputs = model(arguments, training=False) if eager else model.predict_on_batch(arguments)
     return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
 
@@ -165,7 +166,7 @@ class _Layers:
         if not tensors:
             return
         _reset(model)
-        values = _predict(self.keras.Model(model.inputs, tensors), arguments, self.eager)
+        values = _predict(self.keras, self.keras.Model(model.inputs, tensors), arguments, self.eager)
         for record, value in zip(wanted, values):
             value = np.asarray(value)
             stored = value if record["stride"] == 1 else value.reshape(-1)[:: record["stride"]]
