@@ -139,10 +139,27 @@ def _target_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 show_default=True,
                 help="Keep TF1's formula as native layers, or fold 1.2 into the weights.",
             ),
+            click.option(
+                "--optimizer-formula",
+                type=click.Choice(["native", "pin"]),
+                default="native",
+                show_default=True,
+                help="Today's optimizer, or TF1's formula where today's is another.",
+            ),
         ]
     ):
         command = option(command)
     return command
+
+
+def _training_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--training",
+        type=click.Choice(["off", "state", "auto", "parity"]),
+        default="auto",
+        show_default=True,
+        help="Carry the optimizer and its state; prove one training step.",
+    )(command)
 
 
 def _options(given: dict[str, Any]) -> Options:
@@ -152,6 +169,8 @@ def _options(given: dict[str, Any]) -> Options:
     return Options(
         formats=tuple(dict.fromkeys(given.get("formats") or ())),
         hard_sigmoid=given.get("hard_sigmoid", "pin"),
+        training=given.get("training", "auto"),
+        optimizer_formula=given.get("optimizer_formula", "native"),
         timeout_s=given["timeout"],
         samples=samples,
         keep_jobs=given["keep_jobs"],
@@ -199,6 +218,7 @@ def _command() -> list[str]:
 @click.argument("source", type=_PATH)
 @_source_options
 @_target_options
+@_training_option
 @_shared
 def migrate(source: Path, **given: Any) -> int:
     """Migrate the model at SOURCE and prove the result.
@@ -223,6 +243,7 @@ def migrate(source: Path, **given: Any) -> int:
 @click.argument("source", type=_PATH)
 @_source_options
 @_target_options
+@_training_option
 @_shared
 def plan(source: Path, **given: Any) -> int:
     """Print what `migrate` would do, and start nothing.
@@ -243,6 +264,7 @@ def plan(source: Path, **given: Any) -> int:
 @cli.command(epilog=EPILOG)
 @click.argument("source", type=_PATH)
 @_source_options
+@_training_option
 @_shared
 def export(source: Path, **given: Any) -> int:
     """Only read SOURCE in its own TensorFlow and write a bundle (OUT/bundle).
@@ -263,6 +285,7 @@ def export(source: Path, **given: Any) -> int:
 @cli.command("import", epilog=EPILOG)
 @click.argument("bundle", type=_PATH)
 @_target_options
+@_training_option
 @_shared
 def import_(bundle: Path, **given: Any) -> int:
     """Build a model from BUNDLE and prove it.

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import harness
-from harness import backends, dialects, report, verify
+from harness import backends, dialects, report, training, verify
 from harness.backends import Environment, Progress
 from harness.bundle import Bundle
 from harness.dialects import Translation
@@ -42,6 +42,7 @@ class Stages:
     fetch_python: bool = False
     digests: list[list[str]] | None = None
     renamed: list[tuple[list[str], str]] = field(default_factory=list)
+    training: training.Stage | None = None
     _count: int = field(default=0)
 
     @contextmanager
@@ -204,6 +205,7 @@ def _export(stages: Stages, plan: Plan, worker: Worker) -> Bundle:
         "environment": plan.source_env.name,
         "harness_version": harness.__version__,
         "layer_budget": options.layer_budget,
+        "training": options.training,
     }
     if plan.weights:
         files["weights.h5"] = plan.weights
@@ -238,8 +240,6 @@ def _open(stages: Stages, folder: Path) -> Bundle:
     if renamed := manifest["source"].get("weights_renamed"):
         line = f"weights went to layers by their order; {len(renamed)} have other names in the file: {', '.join(renamed[:5])}"
         stages.report["not_checked"].append(line + (", …" if len(renamed) > 5 else ""))
-    if manifest["model"]["training"]["optimizer_weights"]:
-        stages.report["not_checked"].append("optimizer state: the file has some, it is not carried over yet")
     stages.report["not_checked"] += [f"probe dropped: {reason}" for reason in manifest["probes"]["dropped"]]
     if folder.parent == stages.space.path:
         entry = report.file_artifact(folder / "SHA256SUMS", stages.space.path, "bundle")
@@ -280,7 +280,9 @@ def _import(stages: Stages, bundle: Bundle, target: EnvSpec, worker: Worker) -> 
     stages.report["ledger"] = report.ledger(done.ledger)
     stages.renamed = done.renamed
     plan = stages.space.jobs / "plan.json"
-    write_json(str(plan), {"graph": done.graph, "weights": done.weights})
+    stages.training = training.Stage.of(bundle, done, target, stages.options)
+    stages.report["ledger"] += report.ledger(stages.training.ledger)
+    write_json(str(plan), {"graph": done.graph, "weights": done.weights, "training": stages.training.as_json()})
     forms = {form: f"out/{FORMS[form][1]}" for form in stages.options.formats}
     op = build_op(target, forms)
     with stages.timed("import"):
@@ -322,9 +324,11 @@ def _prove(stages: Stages, bundle: Bundle, model: Mapping[str, Path], worker: Wo
             evidence.append(_replay(stages, bundle, form, path, worker, target))
     made = stages.report
     made["outputs"], made["layers"] = report.outputs(evidence), report.layers(evidence)
+    _prove_training(stages, bundle, model, worker)
     weights = made["weights"]
     equal = weights is None or (weights["equal"] == weights["total"] and not weights["unequal"])
-    made["status"] = "verified" if equal and all(item.ok for item in evidence) else "diverged"
+    trains = made["training"] is None or made["training"]["ok"]
+    made["status"] = "verified" if equal and trains and all(item.ok for item in evidence) else "diverged"
     for form, path in model.items():
         if stages.space.path in path.parents:
             mark = "" if made["status"] == "verified" else ".diverged"
@@ -332,6 +336,24 @@ def _prove(stages: Stages, bundle: Bundle, model: Mapping[str, Path], worker: Wo
             os.rename(path, final)
             _link(stages.space.jobs / f"replay-{form}" / "in" / FORMS[form][1], final)  # the job can be run again
             made["artifacts"].append(report.file_artifact(final, stages.space.path, form))
+
+
+def _prove_training(stages: Stages, bundle: Bundle, model: Mapping[str, Path], worker: Worker) -> None:
+    """The optimizer that the fresh process loads, and one step with it."""
+    stage = stages.training
+    if stage is None:
+        return
+    form = next((form for form in model if form != "saved_model"), None)
+    if stage.provable and form:
+        plan, name = stages.space.jobs / "plan.json", FORMS[form][1]
+        files = {"bundle": bundle.folder, "plan.json": plan, name: model[form]}
+        with stages.timed("prove"):
+            job = stages.run(worker, "training", stage.request(f"in/{name}"), files)
+        stages.report["training"] = stage.section(bundle, job.results[0], job.folder / "out")
+    else:
+        stages.report["training"] = stage.unproved(bundle)
+    for path in stage.write_module(stages.space.path):
+        stages.report["artifacts"].append(report.file_artifact(path, stages.space.path, "python"))
 
 
 def _persisted(stages: Stages, loaded: list[list[str]] | None) -> None:

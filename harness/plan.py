@@ -41,6 +41,9 @@ class Options:
         layer_budget: bytes of layer outputs recorded at most.
         samples: the user's own inputs (npz keyed by input name), or None.
         keep_jobs: keep job folders of a successful run too.
+        training: ``off``, ``state`` (carry the optimizer), ``auto`` (and prove one step, if the model is not huge) or
+            ``parity`` (prove it whatever the size).
+        optimizer_formula: ``native`` takes the target's optimizers, ``pin`` the source's formula where it is another.
     """
 
     formats: tuple[str, ...] = ()
@@ -49,6 +52,8 @@ class Options:
     layer_budget: int = 64 << 20
     samples: Path | None = None
     keep_jobs: bool = False
+    training: str = "auto"
+    optimizer_formula: str = "native"
 
     @property
     def translation(self) -> dict[str, str]:

@@ -41,6 +41,7 @@ def new(command: Iterable[str] = ()) -> dict[str, Any]:
         "outputs": [],
         "layers": None,
         "weights": None,
+        "training": None,
         "ledger": [],
         "probes": [],
         "artifacts": [],

@@ -22,6 +22,8 @@ def show(report: Mapping[str, Any], folder: Path, console: Console) -> None:
     if report["outputs"]:
         console.print(_outputs(report["outputs"]))
         _proof(report, console)
+    if report["training"]:
+        _training(report["training"], console)
     for line in report["not_checked"]:
         console.print(f"Not checked: {escape(line)}", highlight=False, soft_wrap=True)
     if report["ledger"]:
@@ -76,6 +78,32 @@ def _proof(report: Mapping[str, Any], console: Console) -> None:
         first = layers["first_divergent"]
         if first:
             _divergent(first, console)
+
+
+def _training(training: Mapping[str, Any], console: Console) -> None:
+    """The optimizer's state, one step, and what is known to differ."""
+    slots, step = training["slots"], training["step"] or {"status": "skipped", "reason": "none was recorded"}
+    if training["optimizer"] and training["iterations"] is not None:
+        name, count = training["optimizer"]["class_name"], training["iterations"]
+        state = f"{slots['equal']} of {slots['total']} slots equal bit for bit, step counter {count}"
+        console.print(f"Training: {name}, {state}.", highlight=False)
+    if step["status"] == "equal":
+        line = f"One step: loss, gradients and weights agree ({step['max_rel']:.2g} of an update, bound {step['tolerance']:.2g})."
+        console.print(line, highlight=False)
+    elif step["status"] == "differs":
+        first = step["first_divergent"]
+        line = f"[red]One step differs:[/] {escape(first['name'])}: {first['reason']}"
+        console.print(line, highlight=False, soft_wrap=True)
+    else:
+        console.print(f"Not checked: one training step: {escape(step['reason'])}", highlight=False, soft_wrap=True)
+    if step.get("native_formula"):
+        console.print(f"Today's formula moves weights by {step['native_formula']:.2g} otherwise.", highlight=False)
+    for wrong in training["wrong"]:
+        console.print(f"[red]Training:[/] {escape(wrong)}", highlight=False, soft_wrap=True)
+    for known in training["known"]:
+        console.print(f"Known: {escape(known['what'])}: {escape(known['why'])}", highlight=False, soft_wrap=True)
+    for line in training["not_carried"]:
+        console.print(f"Not carried: {escape(line)}", highlight=False, soft_wrap=True)
 
 
 def _divergent(first: Mapping[str, Any], console: Console) -> None:

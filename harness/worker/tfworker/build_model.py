@@ -10,7 +10,7 @@ Nothing of the plan is code: layers are looked up among Keras's own, in safe mod
 import os
 from typing import Any, Dict, List
 
-from . import compat, compat_target, topology, transforms
+from . import compat, compat_target, topology, training_keras3, transforms
 from .arrays import ArrayReader, sha256_array
 from .errors import Refusal
 from .files import read_json
@@ -32,10 +32,15 @@ def build_model(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     model = build(keras, plan["graph"])
     context.step("assign the weights")
     weights = assign(model, plan, reader)
+    training = None
+    if plan.get("training"):
+        context.step("compile the model")
+        training = training_keras3.compile_model(keras, model, plan["training"], reader)
     context.step("save the model")
     for form, path in request["forms"].items():
         compat_target.save(keras, model, form, path)
-    return {"weights": weights, "versions": compat.versions(keras), "parameters": int(model.count_params())}
+    parameters = int(model.count_params())
+    return {"weights": weights, "versions": compat.versions(keras), "parameters": parameters, "training": training}
 
 
 def build(keras: Any, graph: Dict[str, Any]) -> Any:

@@ -195,9 +195,7 @@ def values(keras: Any, variables: List[Any]) -> Iterator[Any]:
 def _fetched_together(variables: List[Any]) -> Iterator[List[Any]]:
     group, left = [], FETCH  # type: List[Any], int
     for variable in variables:
-        size = 8
-        for dimension in tensor_spec(variable)[0]:
-            size *= dimension or 1
+        size = 8 * size_of(variable)
         if group and size > left:
             yield group
             group, left = [], FETCH
@@ -205,6 +203,14 @@ def _fetched_together(variables: List[Any]) -> Iterator[List[Any]]:
         left -= size
     if group:
         yield group
+
+
+def size_of(variable: Any) -> int:
+    """Number of elements."""
+    size = 1
+    for dimension in tensor_spec(variable)[0]:
+        size *= dimension or 1
+    return size
 
 
 def node_outputs(node: Any) -> List[Any]:

@@ -30,7 +30,7 @@ def read_weights(path: str) -> Dict[str, Any]:
                     "%s has no attribute layer_names; expected the weights of a Keras 1 or 2 model"
                     % os.path.basename(path),
                 )
-            layers = [(name, _arrays(group[name])) for name in _names(group, "layer_names")]
+            layers = [(name, _arrays(group[name])) for name in names_of(group, "layer_names")]
             found = {key: text(group.attrs.get(key)) for key in ("keras_version", "backend")}  # type: Dict[str, Any]
     except (OSError, IOError, KeyError) as error:
         raise Refusal("source-truncated", "%s cannot be read as HDF5: %s" % (os.path.basename(path), error))
@@ -47,7 +47,8 @@ def _lists(group: Any) -> Any:
     return set(group.attrs) | {key[:-1] for key in group.attrs if key.endswith("0")}
 
 
-def _names(group: Any, key: str) -> List[str]:
+def names_of(group: Any, key: str) -> List[str]:
+    """Names in an attribute, joined again where Keras split it because of its length."""
     if key in group.attrs:
         return [str(text(name)) for name in group.attrs[key]]
     names, index = [], 0  # type: List[str], int
@@ -58,7 +59,7 @@ def _names(group: Any, key: str) -> List[str]:
 
 
 def _arrays(group: Any) -> List[Any]:
-    return [np.asarray(group[name]) for name in _names(group, "weight_names")]
+    return [np.asarray(group[name]) for name in names_of(group, "weight_names")]
 
 
 def load(

@@ -32,6 +32,7 @@ OPERATIONS = {
     "read_keras_arch": "read_keras_arch",
     "build_model": "build_model",
     "replay": "replay",
+    "replay_training": "training_keras3",
     "naive_load": "demo",
     "naive_matrix": "naive",
     "make_demo": "demo",

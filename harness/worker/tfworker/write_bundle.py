@@ -5,7 +5,7 @@ from typing import Any, Dict, List
 
 import numpy as np
 
-from . import compat, record, topology
+from . import compat, record, topology, train_step, training
 from .arrays import ArrayWriter
 from .errors import Refusal
 from .files import sha256_file, write_json
@@ -32,11 +32,38 @@ def write_bundle(keras: Any, model: Any, found: Dict[str, Any], request: Dict[st
     with ArrayWriter(os.path.join(bundle, "probes.npz")) as writer:
         probes, entries = record.record(keras, model, graph, writer, request)
     manifest = _manifest(keras, request, found, model, graph)
-    manifest["arrays"] = arrays + entries
     manifest["probes"] = probes
+    manifest["arrays"] = arrays + entries
+    _write_training(keras, model, graph, found, request, manifest, context)
     write_json(os.path.join(bundle, "manifest.json"), manifest)
     _write_checksums(bundle)
     return {"bundle": bundle, "weights": len(arrays), "probe_sets": [s["name"] for s in probes["sets"]]}
+
+
+def _write_training(
+    keras: Any, model: Any, graph: Any, found: Any, request: Any, manifest: Dict[str, Any], context: Any
+) -> None:
+    """Enter how the model is trained into the manifest; the step is last, because it takes the model's place."""
+    asked, bundle, path = request.get("training", "off"), request["bundle"], request["source"]
+    trained = manifest["model"]["training"]
+    if asked == "off" or not (found["training"] or {}).get("optimizer_config"):
+        return
+    context.step("read the optimizer")
+    with training.optional_writer(os.path.join(bundle, "optimizer.npz"), trained["optimizer_weights"]) as writer:
+        trained, entries = training.read_training(keras, model, owners_of(model, graph), found, path, writer)
+    manifest["model"]["training"] = trained
+    manifest["arrays"] += entries
+    if asked == "state" or trained["optimizer"] is None or trained["state"] == "lost":
+        return
+    if asked == "auto" and sum(compat.size_of(v) for v in model.weights) > train_step.LIMIT:
+        trained["step"] = train_step.skipped("the model has more than %d weights" % train_step.LIMIT)
+        return
+    context.step("take one training step")
+    state = training.read_state(path) if trained["state"] == "carried" else []
+    given = train_step.Given(bundle, manifest, graph, state)
+    with ArrayWriter(os.path.join(bundle, "step.npz")) as writer:
+        trained["step"], entries = train_step.record_step(keras, model, trained, given, writer)
+    manifest["arrays"] += entries
 
 
 def file_entry(path: str, name: Any = None) -> Dict[str, Any]:
@@ -153,13 +180,19 @@ def _layers(model: Any) -> List[Any]:
     return list(model.layers) + [layer for layer in inputs if layer is not None]
 
 
-def _write_weights(keras: Any, model: Any, graph: Dict[str, Any], writer: ArrayWriter) -> List[Dict[str, Any]]:
+def owners_of(model: Any, graph: Dict[str, Any]) -> List[Any]:
+    """(path of layer names, role, variable, whether it is trained) of every weight of a live model."""
     owners = []  # type: List[Any]
     for path, layer in topology.leaves(graph):
         if layer["class_name"] != "InputLayer":
             live = _layer_at(model, path)
             trainable = {id(v) for v in live.trainable_weights}
             owners += [(path, role, variable, id(variable) in trainable) for role, variable in roles_of(live)]
+    return owners
+
+
+def _write_weights(keras: Any, model: Any, graph: Dict[str, Any], writer: ArrayWriter) -> List[Dict[str, Any]]:
+    owners = owners_of(model, graph)
     claimed = {id(variable) for _, _, variable, _ in owners}
     lost = [v.name for v in model.weights if id(v) not in claimed]
     if lost:
@@ -192,7 +225,7 @@ def _manifest(keras: Any, request: Dict[str, Any], found: Any, model: Any, graph
             "graph": graph,
             "inputs": [{"name": n, "shape": s, "dtype": d} for n, (s, d) in zip(compat.input_names(model), inputs)],
             "outputs": [{"name": n, "shape": s, "dtype": d} for n, (s, d) in zip(compat.output_names(model), outputs)],
-            "training": {"config": found["training"], "optimizer_weights": found["optimizer_weights"]},
+            "training": training.absent(found["training"], found["optimizer_weights"]),
             "config_as_found": found["config"],
         },
     }
