@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.dialects import keras2_landing, keras3_step, masks, names, standalone_steps, tf1_steps, tf2_steps
+from harness.dialects.normalization import always_training
 from harness.dialects.rules import EVERY, Change, Layer, Obstacle, Rule, Table, unchanged
 from harness.errors import HarnessError
 from harness.worker.tfworker.topology import leaves
@@ -278,6 +279,15 @@ class _Run:
             nested = {**_entry(entry), "config": None, "graph": self.graph(entry["graph"], path, masked)}
             if path in masked and any(step.old == "tf1.13" for step in self.steps):
                 nested["mask_rule"] = "none"  # no mask came out of nested models before TF 1.14
+            if self.new == "keras-3" and any(call["kwargs"].get("training") for call in entry["calls"]):
+                self.obstacles.append(
+                    Obstacle(
+                        layer="/".join(path),
+                        class_name=entry["class_name"],
+                        reason="the model is called with training=True, which Keras 3 overrides with the phase of the whole",
+                        remedy="give training=True to the layers inside that need it, or call it without the argument",
+                    )
+                )
             return nested
         config = dict(entry["config"])
         if "wrapped" in entry:
@@ -300,19 +310,17 @@ class _Run:
                 f"its configuration is not one that {self.steps[0].old} writes ({type(error).__name__}: {error})",
                 "export the model again",
             )
-        if self.new == "keras-3" and any(call["kwargs"].get("training") for call in entry["calls"]):
-            layer.refuse(
-                "it is called with training=True, which Keras 3 overrides with the phase of the model",
-                "call it without the argument in the source model",
-            )
+        calls = entry["calls"]
+        if self.new == "keras-3" and any(call["kwargs"].get("training") for call in calls):
+            calls = always_training(layer, calls)
         self.ledger.extend(layer.ledger)
         self.obstacles.extend(layer.obstacles)
         self.moves[path], self.unused[path] = layer.weights, layer.unused
-        done = {**_entry(entry), "class_name": layer.class_name, "config": layer.config}
+        done = {**_entry(entry), "class_name": layer.class_name, "config": layer.config, "calls": calls}
         if layer.mask_rule:
             done["mask_rule"] = layer.mask_rule
         if layer.call_kwargs:
-            done["calls"] = [{**c, "kwargs": {**c["kwargs"], **layer.call_kwargs}} for c in entry["calls"]]
+            done["calls"] = [{**c, "kwargs": {**c["kwargs"], **layer.call_kwargs}} for c in calls]
         if layer.expansion is not None:
             done = {**done, "config": None, "graph": layer.expansion}
         return done

@@ -35,10 +35,10 @@ class Expansion:
         typed = {"dtype": self.dtype} if self.dtype else {}
         return self._append(class_name, {**typed, **config}, list(inputs), name, kwargs=kwargs)
 
-    def operation(self, class_name: str, config: dict[str, Any], *inputs: Tensor) -> Tensor:
-        """Call a Keras operation, such as Flip, that has no layer."""
+    def operation(self, class_name: str, config: dict[str, Any], *inputs: Tensor, **kwargs: Any) -> Tensor:
+        """Call a Keras operation, such as Flip, that has no layer; ``kwargs`` are numbers given at the call."""
         name = f"{class_name.lower()}_{len(self.layers)}"
-        return self._append(class_name, config, list(inputs), name, module=OPERATIONS)
+        return self._append(class_name, config, list(inputs), name, module=OPERATIONS, kwargs=kwargs)
 
     def done(self, *outputs: Tensor, why: str) -> None:
         """Put the graph in the layer's place and note it."""

@@ -12,7 +12,6 @@ from importlib import resources
 from typing import Any
 
 from harness.dialects import normalization, objects, rebuild
-from harness.dialects.keras3_step import negative_threshold
 from harness.dialects.rules import EVERY, Layer, Rule, Table, refuse
 
 #: dialect -> class -> arguments, read from the real versions (``tests/integration/scripts/layer_arguments.py``)
@@ -87,6 +86,18 @@ def _upsampling(layer: Layer) -> None:
         rebuild.bilinear_upsampling(layer)
 
 
+def _negative_threshold(layer: Layer) -> None:
+    if (layer.config.get("threshold") or 0) < 0:
+        layer.refuse(
+            f"threshold={layer.config['threshold']}: the target accepts none below zero", "migrate to Keras 3 (tf2.21)"
+        )
+
+
+def _reversed_states(layer: Layer) -> None:
+    if layer.config.pop(rebuild.REVERSED_STATES, False):
+        layer.refuse("Keras 2.1 counts the states of stacked cells from the last cell", "migrate to Keras 3 (tf2.21)")
+
+
 def _outer_dot(layer: Layer) -> None:
     ranks = [len(shape) for shape, _ in layer.input_specs]
     if layer.config.pop(rebuild.OUTER_DOT, False) and max(ranks, default=0) > 3:
@@ -158,8 +169,9 @@ def _table(dialect: str) -> Table:
         "InputLayer": (_input,),
         "BatchNormalization": (normalization.virtual_batches, normalization.renormalised),
         "Bidirectional": (_bidirectional,),
+        "RNN": (_reversed_states,),
         "UpSampling2D": (_upsampling,),
-        "ReLU": (negative_threshold,),
+        "ReLU": (_negative_threshold,),
         "Softmax": (rebuild.softmax_without_mask,),
         "Dot": (rebuild.matmul_dot if dialect != "tf2.3" else _outer_dot,),
         "TensorFlowOpLayer": (_operation,),

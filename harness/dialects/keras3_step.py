@@ -6,7 +6,7 @@ import json
 from importlib import resources
 from typing import Any
 
-from harness.dialects import local, normalization, objects, rebuild
+from harness.dialects import activations, local, normalization, objects, rebuild
 from harness.dialects.rules import EVERY, Layer, Table, drop, drop_if, refuse, rename_class, rename_key, rename_weight
 
 #: arguments of every Keras 3 layer, read from the real package (``tests/integration/test_keras3_arguments.py``)
@@ -38,15 +38,25 @@ def _common(layer: Layer) -> None:
             _activation(layer, key)
 
 
+def _dtype_of_weights(layer: Layer) -> None:
+    """Up to TF 1.13, the config of a layer inside a wrapper has no dtype: it was floatx, which its weights have."""
+    found = set(layer.weight_dtypes.values())
+    if layer.config.get("dtype") is None and len(found) == 1 and found <= {"float64", "float16"}:
+        layer.set("dtype", found.pop(), "the type of its weights")
+
+
 def _activation(layer: Layer, key: str) -> None:
     value = layer.config[key]
     if isinstance(value, dict):
         layer.refuse(f"{key} is an object ({value.get('class_name')})", "use a layer of its own for this activation")
     elif value == objects.OLD_HARD_SIGMOID:
         _hard_sigmoid(layer, key)
+    elif value == activations.CRELU and key == "activation" and layer.class_name not in _RECURRENT:
+        pass  # rebuilt at the end
     elif value not in objects.SAME_ACTIVATIONS:
         layer.refuse(
-            f"{key}: the activation {value!r} is not one of Keras", "supply the model with a built-in activation"
+            f"{key}: the activation {value!r} is not one of Keras",
+            "use a built-in activation in the source model, and save it again",
         )
 
 
@@ -112,6 +122,7 @@ def finish(layer: Layer) -> None:
             f"the argument {key}={layer.config[key]!r} has no known translation",
             "report it with this line; a rule for it is missing",
         )
+    activations.crelu(layer)
     if layer.class_name in _WRAPPERS:
         for slot in ("layer", "backward_layer", "cell"):
             if isinstance(layer.config.get(slot), dict):
@@ -163,11 +174,6 @@ def _separable(layer: Layer) -> None:
     drop_if("groups", (1, None), "grouped separable convolutions do not exist in Keras 3", "split the layer")(layer)
 
 
-def negative_threshold(layer: Layer) -> None:
-    if (layer.config.get("threshold") or 0) < 0:
-        layer.refuse(
-            f"threshold={layer.config['threshold']}: the target accepts none below zero", "shift the input instead"
-        )
 
 
 def _stacked(layer: Layer) -> None:
@@ -186,7 +192,7 @@ def _depthwise(layer: Layer) -> None:
 
 
 UP: Table = {
-    EVERY: (_common,),
+    EVERY: (_dtype_of_weights, _common),
     "InputLayer": (_input,),
     "Dense": (),
     "Activation": (),
@@ -207,7 +213,7 @@ UP: Table = {
     "LSTM": (_recurrent,),
     "GRU": (_recurrent,),
     "SimpleRNN": (_recurrent,),
-    "RNN": (rebuild.lone_stacked_cell, _recurrent),
+    "RNN": (rebuild.lone_stacked_cell, _recurrent, rebuild.reversed_states),
     "LSTMCell": (_recurrent,),
     "GRUCell": (_recurrent,),
     "SimpleRNNCell": (_recurrent,),
@@ -239,7 +245,7 @@ UP: Table = {
     "UpSampling1D": (),
     "UpSampling2D": (rebuild.bilinear_upsampling,),
     "UpSampling3D": (),
-    "ReLU": (negative_threshold,),
+    "ReLU": (activations.negative_threshold,),
     "LeakyReLU": (rename_key("alpha", "negative_slope"),),
     "PReLU": (),
     "ELU": (),

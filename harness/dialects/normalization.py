@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from harness.dialects.expand import Expansion
 from harness.dialects.rules import Layer
 
@@ -71,3 +73,68 @@ def several_axes(layer: Layer) -> None:
         target = layer.target(role)
         layer.weight(role, {"op": "reshape", "shape": [merged]}, to=f"norm:{target}")
     made.done(x, why="Keras 3 normalises over one axis")
+
+
+#: layers that draw random numbers in the training phase
+_RANDOM = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianNoise", "GaussianDropout",
+           "AlphaDropout")  # fmt: skip
+
+
+def always_training(layer: Layer, calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The calls of a layer of which some have ``training=True``, as Keras 3 can make them."""
+    if layer.class_name in _RANDOM:
+        layer.refuse(
+            "called with training=True, it gives random numbers at inference too, which cannot be compared",
+            "call it without the argument in the source model; the migrated model may be called with training=True",
+        )
+    elif layer.class_name == "BatchNormalization" and all(call["kwargs"].get("training") for call in calls):
+        batch_statistics(layer)
+        return [{**c, "kwargs": {k: v for k, v in c["kwargs"].items() if k != "training"}} for c in calls]
+    else:
+        layer.refuse(
+            "it is called with training=True, which Keras 3 overrides with the phase of the model",
+            "call it without the argument in the source model",
+        )
+    return calls
+
+
+def batch_statistics(layer: Layer) -> None:
+    """BatchNormalization called with ``training=True``: it normalises by the batch it is given, in every phase.
+
+    gamma * (x - mean) / sqrt(variance + epsilon) + beta, over all axes but one.
+    """
+    config, (shape, _) = layer.config, layer.input_specs[0]
+    rank, axis = len(shape), config.get("axis", -1)
+    if config.get("renorm") or layer.expansion is not None or (config.get("center") and not config.get("scale")):
+        layer.refuse(
+            "it is called with training=True, for which there is no equivalent with these arguments",
+            "call it without training=True in the source model",
+        )
+        return
+    axis %= rank
+    made = Expansion(layer)
+    (x,) = made.inputs
+    others = [a for a in range(rank) if a != axis]
+    mean = made.operation("Mean", {"axis": others, "keepdims": True}, x)
+    variance = made.operation("Var", {"axis": others, "keepdims": True}, x)
+    root = made.operation("Sqrt", {}, made.add("Rescaling", {"scale": 1.0, "offset": config["epsilon"]}, variance))
+    x = made.operation("Divide", {}, made.operation("Subtract", {}, x, mean), root)
+    if config.get("scale"):
+        order = [a for a in others if a] + [axis]
+        last = axis == rank - 1
+        x = x if last else made.add("Permute", {"dims": order}, x)
+        letters = "abcdefg"[:rank]
+        affine = {
+            "equation": f"{letters},{letters[-1]}->{letters}",
+            "output_shape": [shape[a] for a in order],
+            "bias_axes": letters[-1] if config.get("center") else None,
+            **{new + key.removeprefix(old): value for old, new in (("gamma", "kernel"), ("beta", "bias"))
+               for key, value in config.items() if key.startswith(f"{old}_")},
+        }  # fmt: skip
+        x = made.add("EinsumDense", affine, x, name="affine")
+        x = x if last else made.add("Permute", {"dims": [order.index(a) + 1 for a in range(1, rank)]}, x)
+        layer.weight("gamma", to="affine:kernel")
+        layer.weight("beta", to="affine:bias")
+    for role in ("moving_mean", "moving_variance"):
+        layer.unused[role] = "called with training=True, the layer never looks at it"
+    made.done(x, why="called with training=True: Keras 3 would take the phase of the model instead")

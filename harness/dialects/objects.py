@@ -85,6 +85,10 @@ def initializer(layer: Layer, key: str, value: Any) -> Any:
     name, config = _split(value)
     name = _INITIALIZER_ALIASES.get(name, name)
     name = name[:-2] if name.endswith(("V1", "V2")) else name
+    if name == "UniformUnitScaling":
+        # Uniform in ±factor · sqrt(3 / fan_in), as tf.uniform_unit_scaling_initializer documents.
+        scaling = {"scale": float(config.get("factor", 1.0)) ** 2, "mode": "fan_in", "distribution": "uniform"}
+        name, config = "VarianceScaling", {**scaling, "seed": config.get("seed")}
     if name not in INITIALIZERS:
         layer.refuse(f"{key}: the initializer {name} is not known", "save the model with a built-in initializer")
         return value
@@ -102,7 +106,11 @@ def regularizer(layer: Layer, key: str, value: Any) -> Any:
 
 
 def constraint(layer: Layer, key: str, value: Any) -> Any:
-    """The Keras 3 form of a constraint."""
+    """The Keras 3 form of a constraint; one that Keras 3 lacks goes, since it acts in training only."""
+    name, _ = _split(value)
+    if name in ("RadialConstraint", "radial_constraint"):
+        layer.note(key, name, None, "Keras 3 has no such constraint: same inference, training is not constrained")
+        return None
     return _known(layer, key, value, CONSTRAINTS, "keras.constraints", "constraint")
 
 

@@ -15,6 +15,8 @@ KEEPS_MASKED_STEPS = "keeps_masked_steps"
 OUTER_DOT, MATMUL_DOT = "outer_dot", "dot_as_matmul"
 #: config key between steps: this layer hands a mask on without looking at it
 IGNORES_MASK = "ignores_mask"
+#: config key between steps: this RNN takes and returns the states of its last cell first
+REVERSED_STATES = "states_last_cell_first"
 FUSED_EPSILON = 1.001e-5
 _RNN_MERGES = {"sum": "Add", "mul": "Multiply", "ave": "Average", "concat": "Concatenate"}
 
@@ -74,17 +76,19 @@ def bilinear_upsampling(layer: Layer) -> None:
     this way for half-pixel sampling too, since Keras 3 cannot resize them.
     """
     mode = layer.config.get("interpolation")
-    spatial = layer.input_specs[0][0][1:3] if layer.config.get("data_format") != "channels_first" else []
+    first = layer.config.get("data_format") == "channels_first"
+    shape = layer.input_specs[0][0]
+    spatial = shape[2:4] if first else shape[1:3]
     free = mode == "bilinear" and None in spatial
     if mode != LEGACY_BILINEAR and not free:
-        return
-    if layer.config.get("data_format") == "channels_first":
-        layer.refuse("bilinear upsampling of channels_first images", "put the channels last")
         return
     size = layer.config["size"]
     factors = [size, size] if isinstance(size, int) else list(size)
     made = Expansion(layer)
-    x = made.add("UpSampling2D", {"size": factors, "interpolation": "nearest"}, *made.inputs)
+    (x,) = made.inputs
+    if first:
+        x = made.add("Permute", {"dims": [2, 3, 1]}, x)
+    x = made.add("UpSampling2D", {"size": factors, "interpolation": "nearest"}, x)
     before = [0 if mode == LEGACY_BILINEAR else (f - 1) // 2 if f % 2 else f // 2 for f in factors]
     after = [f - 1 if mode == LEGACY_BILINEAR else b for f, b in zip(factors, before, strict=True)]
     pads = [[0, 0], *[[b, a] for b, a in zip(before, after, strict=True)], [0, 0]]
@@ -93,6 +97,8 @@ def bilinear_upsampling(layer: Layer) -> None:
     if free and any(f % 2 == 0 for f in factors):
         # An even factor samples between two pixels: the mean of two neighbouring means.
         x = made.add("AveragePooling2D", {"pool_size": [2 - f % 2 for f in factors], "strides": 1}, x)
+    if first:
+        x = made.add("Permute", {"dims": [3, 1, 2]}, x)
     made.done(x, why="bilinear sampling of the old version, which today's does not have")
 
 
@@ -166,6 +172,25 @@ def _state_count(layer: Layer) -> int:
     if name == "StackedRNNCells" and isinstance(cell, dict):
         return sum(2 if c["class_name"] == "LSTMCell" else 1 for c in cell["config"]["cells"])
     return 2 if "LSTM" in name else 1
+
+
+def reversed_states(layer: Layer) -> None:
+    """Stacked cells whose states come and go last cell first: the same layer, the states put into order around it."""
+    if not layer.config.pop(REVERSED_STATES, False):
+        return
+    cells = layer.config["cell"]["config"]["cells"]
+    counts = [2 if cell["class_name"] == "LSTMCell" else 1 for cell in cells]
+    starts = [sum(counts[i + 1 :]) for i in range(len(cells))]  # where the last-first order has each cell's states
+    order = [start + i for start, count in zip(starts, counts, strict=True) for i in range(count)]
+    made = Expansion(layer)
+    x, *states = made.inputs
+    if states and len(states) != len(order):
+        layer.refuse("stacked cells with constants beside their states", "use one RNN layer for each cell")
+        return
+    first = made.add("RNN", _as_keras3(layer.config), x, *[states[i] for i in order if states], name="recurrent")
+    out = [[first[0], 0, 1 + order.index(i)] for i in range(len(order))] if layer.config.get("return_state") else []
+    _move_weights(layer, "recurrent")
+    made.done(first, *out, why="Keras 2.1 counts the states of stacked cells from the last cell")
 
 
 def lone_stacked_cell(layer: Layer) -> None:

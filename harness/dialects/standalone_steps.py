@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.dialects.rebuild import MATMUL_DOT, OUTER_DOT
+from harness.dialects.rebuild import MATMUL_DOT, OUTER_DOT, REVERSED_STATES
 from harness.dialects.rules import EVERY, Layer, Table, set_if_absent
 from harness.dialects.tf1_steps import corner_sampled, keeps_masked_steps
 
@@ -21,10 +21,7 @@ def _reversed_states(layer: Layer) -> None:
     if _cells(layer) > 1:
         layer.config[_REVERSED] = True
         if layer.config.get("return_state") or len(layer.input_specs) > 1:
-            layer.refuse(
-                "the states of stacked cells come and go in another order: Keras 2.1 counts them from the last cell",
-                "use one RNN layer for each cell",
-            )
+            layer.config[REVERSED_STATES] = True
 
 
 def _unmasked_inside(layer: Layer) -> None:

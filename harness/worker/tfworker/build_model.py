@@ -145,7 +145,7 @@ _STATEFUL = ("LSTM", "GRU", "SimpleRNN", "RNN", "ConvLSTM1D", "ConvLSTM2D", "Con
 
 def _call(keras: Any, live: Any, layer: Dict[str, Any], inputs: List[Any], kwargs: Dict[str, Any]) -> List[Any]:
     kwargs = {key: value for key, value in kwargs.items() if key != "initial_state"}
-    if layer["class_name"] in _STATEFUL and len(inputs) > 1:
+    if layer["class_name"] in _STATEFUL and len(inputs) > 1 and "graph" not in layer:
         # Old graphs list the initial state behind the sequence.
         mask = compat.keras_mask(inputs[0])
         if mask is not None and compat_target.is_keras3(keras):

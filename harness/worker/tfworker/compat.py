@@ -132,10 +132,13 @@ def assign(keras: Any, pairs: List[Any]) -> None:
 
 
 def activation_functions() -> Dict[str, Any]:
-    """TensorFlow's own functions that models name as activations and old Keras does not find by itself."""
+    """TensorFlow's own activations and initializers that models name and old Keras does not find by itself."""
     tf = import_tensorflow()
     names = ("relu6", "leaky_relu", "crelu", "swish", "log_softmax")
-    return {name: getattr(tf.nn, name) for name in names if hasattr(tf.nn, name)}
+    found = {name: getattr(tf.nn, name) for name in names if hasattr(tf.nn, name)}
+    if hasattr(tf, "uniform_unit_scaling_initializer"):
+        found["UniformUnitScaling"] = tf.uniform_unit_scaling_initializer
+    return found
 
 
 def known_layers(keras: Any) -> Any:
@@ -241,6 +244,8 @@ def evaluator(keras: Any, inputs: List[Any], tensors: List[Any], updates: Any = 
     ``updates`` are graph operations run with every call, such as the state updates of stateful layers.
     """
     tf = import_tensorflow()
+    if not tensors:
+        return lambda arrays: []  # TF 1.14 makes no function without an output
     # A session refuses to fetch what it is fed: an input that is also an output goes through an identity.
     fetched = [tf.identity(t) if any(t is i for i in inputs) else t for t in tensors]
     function = keras.backend.function(list(inputs), fetched, **({"updates": list(updates)} if updates else {}))

@@ -1,33 +1,47 @@
 """Models made from configs that their own Keras may not read back as they are written."""
 
 import json
-from typing import Any, Callable
+from typing import Any, Callable, Iterator, List
 
 from . import compat, h5_weights
 from .errors import Refusal
 from .repair import repair
 
 
-def first_loadable(keras: Any, config: Any, what: str, make: Callable[[Any], Any]) -> Any:
+def first_loadable(
+    keras: Any, config: Any, what: str, make: Callable[[Any], Any], weights: Callable[[], List[Any]]
+) -> Any:
     """(what ``make`` gives for the config, nothing) or, where that fails, (for the respelled config, what was respelled).
+
+    ``weights`` gives the stored weights as (layer name, arrays); it is called only if the plain config fails.
 
     Raises Refusal: source-not-loadable with every attempt's reason, and whatever ``make`` refuses.
     """
-    attempts = [(config, [])]  # type: Any
-    respelled, notes = repair(config)
-    if notes:
-        attempts.append((respelled, notes))
-    errors = []
-    for chosen, changed in attempts:
+    errors = []  # type: List[str]
+    for chosen, changed, floatx in _attempts(config, weights):
         compat.clear(keras)
         compat.set_inference(keras)
+        keras.backend.set_floatx(floatx)
         try:
             return make(chosen), changed
         except Refusal:
             raise
         except Exception as error:
             errors.append("%s: %s" % (type(error).__name__, str(error).strip()[:2000]))
-    raise Refusal("source-not-loadable", "Keras %s cannot load %s" % (compat.keras_version(keras), what), errors)
+    raise Refusal("source-not-loadable", "Keras %s cannot load %s" % (keras.__version__, what), errors)
+
+
+def _attempts(config: Any, weights: Callable[[], List[Any]]) -> Iterator[Any]:
+    """(config, what was changed in it, floatx) to be tried one after the other."""
+    yield config, [], "float32"
+    stored = weights()
+    respelled, notes = repair(config, stored)
+    if notes:
+        yield respelled, notes, "float32"
+    dtypes = {str(array.dtype) for _, arrays in stored for array in arrays}
+    if len(dtypes) == 1 and dtypes <= {"float64", "float16"}:
+        floatx = dtypes.pop()
+        yield respelled, notes + ["read with floatx %s, the type of all weights" % floatx], floatx
 
 
 def whole_model(keras: Any, path: str, found: Any, config: Any) -> Any:

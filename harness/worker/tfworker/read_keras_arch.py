@@ -37,7 +37,9 @@ def read_keras_arch(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     context.step("build the model")
     transposed = channels.transpose_on_cpu(keras)
     config, replaced = cpu.rewrite(restore_axes(architecture))
-    model, repaired = first_loadable(keras, config, name, lambda chosen: compat.build_model(keras, chosen))
+    model, repaired = first_loadable(
+        keras, config, name, lambda chosen: compat.build_model(keras, chosen), lambda: list(weights["layers"])
+    )
     context.step("load the weights")
     backend = weights["backend"] or architecture.get("backend")
     renamed = h5_weights.load(keras, model, weights["layers"], weights["keras_version"], backend, must_change=True)

@@ -13,7 +13,7 @@ import h5py
 from . import channels, compat, cpu
 from .errors import Refusal
 from .foreign_code import refuse_foreign_code
-from .h5_weights import text
+from .h5_weights import read_weights, text
 from .loading import first_loadable, whole_model
 from .repair import restore_axes
 from .write_bundle import file_entry, write_bundle
@@ -33,7 +33,13 @@ def read_keras_h5(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     transposed = channels.transpose_on_cpu(keras)
     config, replaced = cpu.rewrite(restore_axes(found["config"]))
     what = os.path.basename(path)
-    model, repaired = first_loadable(keras, config, what, lambda chosen: whole_model(keras, path, found, chosen))
+    model, repaired = first_loadable(
+        keras,
+        config,
+        what,
+        lambda chosen: whole_model(keras, path, found, chosen),
+        lambda: list(read_weights(path)["layers"]),
+    )
     source = dict(file_entry(path, request.get("source_name")), kind="keras_h5", replaced_layers=replaced + transposed)
     source["repaired"] = repaired
     found["source"] = dict(source, keras_version=found["keras_version"], backend=found["backend"])
