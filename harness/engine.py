@@ -237,6 +237,7 @@ def _open(stages: Stages, folder: Path) -> Bundle:
     for change in manifest["source"].get("replaced_layers", ()):
         line = f"{change['layer']}: {change['before']} runs on GPUs only; the reference is {change['after']} with its weights"
         stages.report["not_checked"].append(line)
+    stages.report["not_checked"] += [f"read with {note}" for note in manifest["source"].get("repaired", ())]
     if renamed := manifest["source"].get("weights_renamed"):
         line = f"weights went to layers by their order; {len(renamed)} have other names in the file: {', '.join(renamed[:5])}"
         stages.report["not_checked"].append(line + (", …" if len(renamed) > 5 else ""))

@@ -174,8 +174,6 @@ def _separable(layer: Layer) -> None:
     drop_if("groups", (1, None), "grouped separable convolutions do not exist in Keras 3", "split the layer")(layer)
 
 
-
-
 def _stacked(layer: Layer) -> None:
     if layer.config.pop("reverse_state_order", False):
         layer.refuse("reverse_state_order=True", "save the model with the cells' own order of states")

@@ -96,3 +96,73 @@ def test_renormalisation_finds_every_statistic(role: str) -> None:
         "renorm_stddev": ("divide_by", "n/renorm_stddev_weight"),
     }[role]
     assert "n/renorm_mean_weight" not in done.weights
+
+
+def classes(done: Any, name: str) -> list[str]:
+    assert done.obstacles == ()
+    graph = next(layer["graph"] for layer in done.graph["layers"] if layer["name"] == name)
+    return [layer["class_name"] for layer in graph["layers"][1:]]
+
+
+def test_crelu_stands_behind_its_layer_with_both_signs() -> None:
+    done = translate(entry("d", "Dense", **{**DENSE, "activation": "crelu"}), weights=[("d", "kernel", [5, 2])])
+    assert classes(done, "d") == ["Dense", "ReLU", "Rescaling", "ReLU", "Concatenate"]
+    assert done.weights["d/kernel"]["layer"] == ["d", "linear"]
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({}, ["Greater", "Multiply"]),
+        ({"max_value": 6.0}, ["Greater", "Multiply", "Clip"]),
+        ({"negative_slope": 0.1}, ["Greater", "Multiply", "Rescaling", "ReLU", "Rescaling", "Subtract"]),
+    ],
+)
+def test_a_threshold_below_zero_is_spelled_out(more: dict[str, Any], expected: list[str]) -> None:
+    assert classes(translate(entry("r", "ReLU", threshold=-0.5, **more)), "r") == expected
+
+
+def called(layer: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+    layer["calls"][0]["kwargs"] = kwargs
+    return layer
+
+
+def test_normalisation_by_the_batch_is_spelled_out() -> None:
+    norm = entry("n", "BatchNormalization", **NORM, scale=True, center=True)
+    weights = [("n", role, [5]) for role in ("gamma", "beta", "moving_mean", "moving_variance")]
+    done = translate(called(norm, training=True), weights=weights)
+    assert classes(done, "n") == ["Mean", "Var", "Rescaling", "Sqrt", "Subtract", "Divide", "EinsumDense"]
+    assert {name: (move["layer"][-1], move["role"]) for name, move in done.weights.items()} == {
+        "n/gamma": ("affine", "kernel"),
+        "n/beta": ("affine", "bias"),
+    }
+    assert done.graph["layers"][1]["calls"][0]["kwargs"] == {}
+
+
+def test_random_numbers_at_inference_are_refused() -> None:
+    (obstacle,) = translate(called(entry("o", "Dropout", rate=0.5), training=True)).obstacles
+    assert "random" in obstacle.reason
+
+
+def test_a_nested_model_in_the_training_phase_is_refused() -> None:
+    nested = {**entry("inner", "Model"), "graph": wrapped(entry("d", "Dense", **DENSE))}
+    (obstacle,) = translate(called(nested, training=True)).obstacles
+    assert (obstacle.layer, "training=True" in obstacle.reason) == ("inner", True)
+
+
+def test_states_of_stacked_cells_are_put_in_order() -> None:
+    cells = [{"class_name": f"{kind}Cell", "config": {"name": kind, "units": 2}} for kind in ("LSTM", "GRU")]
+    layer = entry("r", "RNN", cell={"class_name": "StackedRNNCells", "config": {"cells": cells}}, return_state=True)
+    layer["calls"][0] |= {"inputs": [["x", 0, i] for i in range(4)], "input_specs": [[[None, 6, 5], "float32"]] * 4}
+    done = translate(layer, old="keras-2.1")
+    assert classes(done, "r")[-1] == "RNN"
+    graph = next(layer["graph"] for layer in done.graph["layers"] if layer["name"] == "r")
+    # Given and returned as GRU, LSTM h, LSTM c; inside as LSTM h, LSTM c, GRU.
+    assert [t[0] for t in graph["layers"][-1]["calls"][0]["inputs"]] == ["input_0", "input_2", "input_3", "input_1"]
+    assert graph["outputs"] == [["recurrent", 0, i] for i in (0, 3, 1, 2)]
+
+
+def test_a_constraint_that_is_gone_goes_with_a_note() -> None:
+    done = translate(entry("d", "Dense", **DENSE, kernel_constraint={"class_name": "RadialConstraint", "config": {}}))
+    assert config(done, "d")["kernel_constraint"] is None
+    assert "training" in next(change.why for change in done.ledger if change.what == "kernel_constraint")

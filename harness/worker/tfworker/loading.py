@@ -41,7 +41,7 @@ def _attempts(config: Any, weights: Callable[[], List[Any]]) -> Iterator[Any]:
     dtypes = {str(array.dtype) for _, arrays in stored for array in arrays}
     if len(dtypes) == 1 and dtypes <= {"float64", "float16"}:
         floatx = dtypes.pop()
-        yield respelled, notes + ["read with floatx %s, the type of all weights" % floatx], floatx
+        yield respelled, notes + ["floatx %s, the type of all weights" % floatx], floatx
 
 
 def whole_model(keras: Any, path: str, found: Any, config: Any) -> Any:
