@@ -20,6 +20,8 @@ from harness.plan import DEFAULT_TARGET, FORMATS, Options, Plan, check_target, d
 
 #: where a person reads; results for programs go to standard output only with --json
 console = Console(stderr=False)
+#: as harness.backends has them; not imported here, so that `--help` stays quick
+BACKENDS = ("auto", "venv", "docker")
 _PATH = click.Path(path_type=Path, readable=False)  # whether it can be read is for the harness to say
 
 EPILOG = """\b
@@ -91,7 +93,7 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(
         [
             click.option("--out", type=_PATH, help="Folder for the results. [default: NAME-migrated here]"),
-            click.option("--backend", type=click.Choice(["auto", "venv"]), default="auto", show_default=True),
+            click.option("--backend", type=click.Choice(BACKENDS), default="auto", show_default=True),
             click.option(
                 "--timeout",
                 type=click.FloatRange(min=0, min_open=True),
@@ -352,7 +354,8 @@ def inspect(path: Path, as_json: bool) -> int:
 
 @cli.command(epilog=EPILOG)
 @click.option("--out", type=_PATH, default=Path("demo-out"), show_default=True, help="Folder for the results.")
-def demo(out: Path) -> int:
+@click.option("--backend", type=click.Choice(BACKENDS), default="auto", show_default=True)
+def demo(out: Path, backend: str) -> int:
     """Train a small model in TF 1.15 whose naive load today is silently wrong, and migrate it.
 
     \b
@@ -362,7 +365,7 @@ def demo(out: Path) -> int:
     from harness import demo as module
 
     with _progress(False) as progress:
-        outcome = module.run(out, progress, console)
+        outcome = module.run(out, progress, console, backend)
     return _finish(outcome, False)
 
 
@@ -474,7 +477,7 @@ def _chosen_specs(names: tuple[str, ...]) -> list[Any]:
 
 @envs.command("create")
 @click.argument("names", nargs=-1, required=True)
-@click.option("--backend", type=click.Choice(["auto", "venv"]), default="auto", show_default=True)
+@click.option("--backend", type=click.Choice(BACKENDS), default="auto", show_default=True)
 @click.option("--fetch-python", is_flag=True, help="Allow a missing Python to be downloaded.")
 def envs_create(names: tuple[str, ...], backend: str, fetch_python: bool) -> int:
     """Create the environments NAMES, or find them already there."""
@@ -482,8 +485,8 @@ def envs_create(names: tuple[str, ...], backend: str, fetch_python: bool) -> int
 
     for spec in _chosen_specs(names):
         with _progress(False) as progress:
-            made = backends.ensure(spec, "venv" if backend == "auto" else backend, progress, fetch_python=fetch_python)
-        console.print(f"{spec.name}: {made.python}", highlight=False, soft_wrap=True)
+            made = backends.ensure(spec, backend, progress, fetch_python=fetch_python)
+        console.print(f"{spec.name}: {made.where}", highlight=False, soft_wrap=True)
     return 0
 
 

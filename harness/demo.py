@@ -21,15 +21,15 @@ SOURCE = "tf1.15"
 TIMEOUT_S = 600.0
 
 
-def run(out: Path, progress: Progress, console: Console) -> Outcome:
+def run(out: Path, progress: Progress, console: Console, backend: str = "auto") -> Outcome:
     """Run the demonstration; its results stand in ``out``.
 
     Raises:
         HarnessError: when an environment is not available or a worker fails.
     """
     specs = envspec.load_specs()
-    source = backends.ensure(specs[SOURCE], "venv", progress)
-    target = backends.ensure(specs[DEFAULT_TARGET], "venv", progress)
+    source = backends.ensure(specs[SOURCE], backend, progress)
+    target = backends.ensure(specs[DEFAULT_TARGET], backend, progress)
     with tempfile.TemporaryDirectory(prefix="tf-harness-demo-") as name:
         folder = Path(name)
         trained = _job(
@@ -41,7 +41,7 @@ def run(out: Path, progress: Progress, console: Console) -> Outcome:
             f"Trained in TensorFlow {trained['versions']['tensorflow']}: loss {loss[0]:.3f} → {loss[-1]:.3f}, saved as demo.h5.",
             highlight=False,
         )
-        outcome = engine.migrate(make_plan(model, out=out, options=Options()), progress, ["make", "tf1-to-tf2"])
+        outcome = engine.migrate(make_plan(model, out=out, backend=backend, options=Options()), progress, ["make", "tf1-to-tf2"])
         if outcome.report["status"] == "verified":
             files = {"demo.h5": model, "bundle": outcome.folder / "bundle"}
             naive = _job(target, folder, "naive_load", {"model": "in/demo.h5", "bundle": "in/bundle"}, files)

@@ -58,8 +58,7 @@ class Stages:
 
     def environment(self, spec: EnvSpec) -> Environment:
         """The environment of a spec, built if need be."""
-        name = "venv" if self.backend == "auto" else self.backend
-        return backends.ensure(spec, name, self.progress, fetch_python=self.fetch_python)
+        return backends.ensure(spec, self.backend, self.progress, fetch_python=self.fetch_python)
 
     def start(self, environment: Environment, flavour: str) -> Worker:
         """A worker that begins to import TensorFlow now, while the job is written; it is ended with the run."""

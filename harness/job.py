@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from harness.backends import Environment
+from harness.backends.base import NO_LIMITS, Limits
 from harness.errors import CATALOGUE, HarnessError
 from harness.worker.tfworker.files import FormatError, read_json, write_json
 
@@ -71,23 +70,10 @@ class Worker:
     Use as a context manager; leaving it ends the process and everything that it started.
     """
 
-    def __init__(self, environment: Environment, scratch: Path, *, flavour: str) -> None:
-        self.environment, self.scratch = environment, scratch
+    def __init__(self, environment: Environment, scratch: Path, *, flavour: str, limits: Limits = NO_LIMITS) -> None:
+        self.environment = environment
         scratch.mkdir(parents=True)
-        self.log = scratch / "start.log"
-        home = scratch / "home"
-        home.mkdir()
-        argv = environment.command(["--serve", flavour])
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                argv,
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=scratch,
-                env=environment.environ(home),
-                start_new_session=True,  # Ctrl-C reaches the host only, which then ends the whole group
-            )
+        self.running = environment.start(scratch, flavour, limits)
 
     def __enter__(self) -> Worker:
         return self
@@ -96,18 +82,8 @@ class Worker:
         self.stop()
 
     def stop(self) -> None:
-        """End the process group; a worker that is idle ends by itself when its input closes."""
-        stdin: IO[bytes] | None = self.process.stdin
-        if stdin is not None and not stdin.closed:
-            try:
-                stdin.close()
-            except BrokenPipeError:
-                pass
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        self.process.wait()
+        """End the worker and everything that it started."""
+        self.running.stop()
 
     def run(self, job: Job, *, timeout_s: float, progress: Progress | None = None) -> JobResult:
         """The result of ``job``.
@@ -116,13 +92,7 @@ class Worker:
             HarnessError: what the worker declared (refusals), or worker-crashed, worker-timeout, worker-protocol.
         """
         job.write()
-        stdin = self.process.stdin
-        assert stdin is not None
-        try:
-            stdin.write(f"{job.folder}\n".encode())
-            stdin.flush()
-        except BrokenPipeError:
-            self.process.wait()
+        self.running.submit(job.folder)
         self._wait(job, timeout_s, progress)
         return _read(job)
 
@@ -132,13 +102,14 @@ class Worker:
         events = _Events(job.folder / "events.jsonl")
         pause = 0.002
         while not (job.folder / "exit").exists():
+            status = self.running.look()
             for step in events.new():
                 if progress:
                     progress(step)
-            if self.process.poll() is not None:
+            if status is not None:
                 if (job.folder / "exit").exists():
                     return
-                raise _crash(job, self, events.last)
+                raise _crash(job, self, status, events.last)
             if time.monotonic() > limit:
                 self.stop()
                 raise HarnessError(
@@ -181,23 +152,21 @@ def _tail(path: Path) -> list[str]:
 
 def _where(job: Job, worker: Worker) -> list[str]:
     log = job.folder / "worker.log"
-    lines = _tail(log) or _tail(worker.log)
+    lines = _tail(log) or _tail(worker.running.log)
     return [f"job folder: {job.folder}", *(f"log: {line}" for line in lines)]
 
 
-def _crash(job: Job, worker: Worker, last: str) -> HarnessError:
-    status = worker.process.returncode
+def _crash(job: Job, worker: Worker, status: int, last: str) -> HarnessError:
     how = f"ended with status {status}"
     if status < 0:
         how = f"was killed by signal {-status} ({signal.Signals(-status).name})"
-    hint = " The system may have run out of memory." if status == -signal.SIGKILL else ""
-    replay = shlex.join(worker.environment.command([str(job.folder)]))
+    why = worker.running.why() or ("The system may have run out of memory." if status == -signal.SIGKILL else "")
     return HarnessError(
         "worker-crashed",
         f"The worker for the job {job.name} in {worker.environment.spec.name} {how}; "
-        f"its last step was: {last or 'starting'}.{hint}",
+        f"its last step was: {last or 'starting'}." + (f" {why}" if why else ""),
         details=_where(job, worker),
-        remedy=f"The job folder was kept; run that job alone with: {replay}",
+        remedy=f"The job folder was kept; run that job alone with: {worker.environment.replay(job.folder)}",
     )
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from harness.backends import venv
-from harness.backends.base import WORKER_FOLDER, Backend, Environment, Installed, Progress, silent
+import os
+
+from harness.backends import docker, venv
+from harness.backends.base import WORKER_FOLDER, Backend, Environment, Installed, Limits, Progress, silent
+from harness.backends.interpreters import missing_interpreter
 from harness.envspec import EnvSpec
 from harness.errors import HarnessError
 
 __all__ = [
-    "BACKENDS", "WORKER_FOLDER", "Backend", "Environment", "Installed", "Progress", "ensure", "get_backend", "silent",
+    "BACKENDS", "WORKER_FOLDER", "Backend", "Environment", "Installed", "Limits", "Progress", "choose", "ensure",
+    "get_backend", "names", "silent",
 ]  # fmt: skip
 
-BACKENDS: dict[str, Backend] = {"venv": venv.VenvBackend()}
+BACKENDS: dict[str, Backend] = {"venv": venv.VenvBackend(), "docker": docker.DockerBackend()}
 
 
 def get_backend(name: str) -> Backend:
@@ -30,14 +34,44 @@ def get_backend(name: str) -> Backend:
     return backend
 
 
+def names() -> tuple[str, ...]:
+    """What ``--backend`` may say."""
+    return ("auto", *BACKENDS)
+
+
+def choose(spec: EnvSpec, name: str = "auto", *, fetch_python: bool = False) -> Backend:
+    """The backend that is to host ``spec``.
+
+    ``auto`` is what the variable ``HARNESS_BACKEND`` says, else virtual environments where there is an interpreter
+    (or one may be fetched), else Docker where it answers.
+
+    Raises:
+        HarnessError: ``environment-backend-missing``; ``environment-no-interpreter`` where ``auto`` finds no way.
+    """
+    name = os.environ.get("HARNESS_BACKEND", "auto") if name == "auto" else name
+    if name != "auto":
+        return get_backend(name)
+    local, engine = BACKENDS["venv"], BACKENDS["docker"]
+    reason = local.why_unavailable()
+    if reason is None and (fetch_python or local.find(spec) or venv.has_interpreter(spec)):
+        return local
+    why = engine.why_unavailable()
+    if why is None:
+        return engine
+    error = missing_interpreter(spec.python)
+    error.details.append(f"virtual environments: {reason or f'no Python {spec.python} was found'}")
+    error.details.append(f"Docker: {why}")
+    raise error
+
+
 def ensure(
-    spec: EnvSpec, backend: str = "venv", progress: Progress = silent, *, fetch_python: bool = False
+    spec: EnvSpec, backend: str = "auto", progress: Progress = silent, *, fetch_python: bool = False
 ) -> Environment:
     """The environment of ``spec``: found within milliseconds, or built now.
 
     Args:
         spec: the environment wanted.
-        backend: a key of :data:`BACKENDS`.
+        backend: a key of :data:`BACKENDS`, or ``auto`` (see :func:`choose`).
         progress: told each step of a build.
         fetch_python: whether a missing Python interpreter may be downloaded.
 
@@ -45,5 +79,5 @@ def ensure(
         HarnessError: ``environment-backend-missing``, ``environment-no-interpreter``,
             ``environment-build-failed``, ``environment-unhealthy`` or ``no-space``.
     """
-    host = get_backend(backend)
+    host = choose(spec, backend, fetch_python=fetch_python)
     return host.find(spec) or host.create(spec, progress, fetch_python=fetch_python)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +20,45 @@ def silent(_step: str) -> None:
     """A :data:`Progress` that shows nothing."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What one worker may use. Bytes, and numbers of processes; None leaves it to the backend.
+
+    Attributes:
+        memory: resident memory, the files in its temporary folders included.
+        storage: what it may write: results and temporary files.
+        processes: processes and threads together.
+    """
+
+    memory: int | None = None
+    storage: int | None = None
+    processes: int | None = None
+
+
+NO_LIMITS = Limits()
+
+
+class Running(Protocol):
+    """A worker program that waits for job folders (``--serve``), and has what it needs of its own end in ``log``."""
+
+    @property
+    def log(self) -> Path: ...
+    def submit(self, folder: Path) -> None:
+        """Hand over a complete job folder; a worker that has ended takes none, which :meth:`poll` tells."""
+
+    def look(self) -> int | None:
+        """Bring what is new into the job folder, and return the exit status once the worker has ended.
+
+        Negative for a signal, as ``subprocess`` writes it. The file ``exit`` in the job folder appears last.
+        """
+
+    def why(self) -> str | None:
+        """What is known of the reason of an unexpected end, as a sentence, or None."""
+
+    def stop(self) -> None:
+        """End the worker and everything that it started; may be called again."""
+
+
 class Environment(Protocol):
     """One built environment."""
 
@@ -30,12 +69,14 @@ class Environment(Protocol):
     @property
     def key(self) -> str: ...
     @property
-    def python(self) -> Path: ...
-    def command(self, worker_args: Sequence[str]) -> list[str]:
-        """The argument list that runs the worker program with ``worker_args``."""
+    def where(self) -> str:
+        """Where it stands, for people: an interpreter's path, an image's name."""
 
-    def environ(self, job_tmp: Path) -> dict[str, str]:
-        """The whole process environment of the worker; ``job_tmp`` becomes its home and temporary folder."""
+    def start(self, scratch: Path, flavour: str, limits: Limits) -> Running:
+        """A worker that begins to import the Keras ``flavour`` now; ``scratch`` is an empty folder of its own."""
+
+    def replay(self, folder: Path) -> str:
+        """A command line by which a person runs a kept job folder alone."""
 
 
 @dataclass(frozen=True, kw_only=True)

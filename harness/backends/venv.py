@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -19,9 +20,10 @@ from pathlib import Path
 import uv
 from filelock import FileLock, Timeout
 
-from harness.backends.base import WORKER_FOLDER, Installed, Progress, silent
+from harness.backends.base import WORKER_FOLDER, Installed, Limits, Progress, Running, silent
 from harness.backends.home import Home, identity
 from harness.backends.interpreters import fetch_interpreter, find_interpreter, missing_interpreter
+from harness.backends.local import LocalProcess
 from harness.backends.venvbuild import MARKER, Build
 from harness.backends.venvcheck import what_is_wrong
 from harness.envspec import EnvSpec
@@ -43,6 +45,21 @@ class VenvEnvironment:
     def python(self) -> Path:
         """The environment's interpreter; not resolved, because the link's place is what makes it a venv."""
         return self.folder / "bin" / "python"
+
+    @property
+    def where(self) -> str:
+        """The interpreter's path."""
+        return str(self.python)
+
+    def start(self, scratch: Path, flavour: str, limits: Limits) -> Running:
+        """See :class:`harness.backends.base.Environment`."""
+        home = scratch / "home"
+        home.mkdir()
+        return LocalProcess(self.command(["--serve", flavour]), self.environ(home), scratch, limits)
+
+    def replay(self, folder: Path) -> str:
+        """See :class:`harness.backends.base.Environment`."""
+        return shlex.join(self.command([str(folder)]))
 
     def command(self, worker_args: Sequence[str]) -> list[str]:
         """The argument list that runs the worker program with ``worker_args``.
@@ -167,6 +184,11 @@ class VenvBackend:
                     shutil.rmtree(folder, ignore_errors=True)
             except Timeout:
                 continue  # its builder is alive
+
+
+def has_interpreter(spec: EnvSpec) -> bool:
+    """Whether this machine has the Python that ``spec`` needs."""
+    return find_interpreter(spec.python, Home.from_environ().pythons) is not None
 
 
 @contextmanager

@@ -38,7 +38,8 @@ _FOREIGN = (
     "UV_SYSTEM_PYTHON",
 )
 
-_SMOKE = """
+#: a first model, for any Keras: arguments are its flavour and the version of TensorFlow
+SMOKE = """
 import sys
 import h5py, numpy, tensorflow
 if sys.argv[1] == "tf.keras":
@@ -103,7 +104,7 @@ class Build:
 
     def _smoke(self) -> None:
         self.progress(f"{self.spec.name}: running a first model")
-        command = [str(self._python), "-s", "-B", "-c", _SMOKE, self.spec.keras_flavour, self.spec.tensorflow]
+        command = [str(self._python), "-s", "-B", "-c", SMOKE, self.spec.keras_flavour, self.spec.tensorflow]
         code = self._run(command, self.environ, timeout_s=_SMOKE_TIMEOUT_S)
         if code == 0:
             return

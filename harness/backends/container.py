@@ -1,0 +1,345 @@
+"""A worker in a container: cut off from the network, without privileges, with bounds on all that it may use.
+
+Job folders go in and come out as tar streams through the engine, into a volume in memory of a fixed size. The first
+process in the container (``harness/worker/supervise.py``) ends everything when its input closes, so a host that dies
+leaves nothing running.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import struct
+import tarfile
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import requests
+from docker.errors import APIError, DockerException, NotFound
+from docker.types import DriverConfig, LogConfig, Mount, Ulimit
+
+import docker
+from harness.backends.base import WORKER_FOLDER, Limits
+from harness.envspec import EnvSpec
+from harness.errors import HarnessError
+
+#: nobody in every image that is likely to be a base
+USER = 65532
+LABEL = "tf-migration-harness"
+ROOT = "/job"
+TEMPORARY_BYTES = 1 << 30
+STORAGE_BYTES = 8 << 30
+PROCESSES = 2048
+_CHUNK = 1 << 20
+# One byte at a time: whatever follows on standard input belongs to the supervisor.
+_WAIT = (
+    "import os,sys\nwhile os.read(0,1) not in (b'\\n',b''): pass\n"
+    f"os.execv(sys.executable,[sys.executable,'-s','-B','{ROOT}/worker/supervise.py','{ROOT}/start.log']+sys.argv[1:])"
+)
+
+
+def settings(spec: EnvSpec, limits: Limits) -> dict[str, Any]:
+    """How every container of ours is cut off; the engine's default seccomp profile stays in force."""
+    variables = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "HOME": "/tmp",
+        "TMPDIR": "/tmp",
+        "LANG": "C.UTF-8",
+        "PYTHONHASHSEED": "0",
+        **spec.variables,
+    }
+    memory = {"mem_limit": limits.memory, "memswap_limit": limits.memory} if limits.memory else {}
+    return {
+        "user": f"{USER}:{USER}",
+        "network_mode": "none",
+        "read_only": True,
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+        "pids_limit": limits.processes or PROCESSES,
+        "ulimits": [Ulimit(name="core", soft=0, hard=0)],
+        "tmpfs": {"/tmp": f"rw,nosuid,nodev,noexec,mode=1777,size={TEMPORARY_BYTES}"},
+        "environment": variables,
+        "labels": {LABEL: "worker"},
+        "log_config": LogConfig(type="none"),
+        "platform": "linux/amd64",
+        **memory,
+    }
+
+
+class Container:
+    """See :class:`harness.backends.base.Running`."""
+
+    def __init__(
+        self, client: docker.DockerClient, image: str, spec: EnvSpec, scratch: Path, flavour: str, limits: Limits
+    ) -> None:
+        self.client, self.scratch, self.limits = client, scratch, limits
+        self.log = scratch / "start.log"
+        self.log.touch()
+        self.job: Path | None = None
+        self.status: int | None = None
+        self._frames, self._lines = bytearray(), bytearray()
+        storage = limits.storage or STORAGE_BYTES
+        options = {"type": "tmpfs", "device": "tmpfs", "o": f"size={storage},uid={USER},gid={USER},mode=0755"}
+        mount = Mount(target=ROOT, source=None, type="volume", driver_config=DriverConfig("local", options))
+        command = ["python", "-s", "-B", "-c", _WAIT, "--serve", flavour]
+        self.container = client.containers.create(
+            image, command, stdin_open=True, init=True, mounts=[mount], **settings(spec, limits)
+        )
+        try:
+            channel = self.container.attach_socket(params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
+            self.socket = getattr(channel, "_sock", channel)
+            self.container.start()
+            self._put([(WORKER_FOLDER, "worker", False)])
+            self.socket.sendall(b"\n")
+            self.socket.setblocking(False)
+        except BaseException:
+            self.stop()
+            raise
+
+    def submit(self, folder: Path) -> None:
+        """Copy a job folder into the container and have it run."""
+        self.job = folder
+        if self.look() is not None:
+            return
+        name = f"jobs/{folder.name}"
+        with self._engine("receive a job"):
+            self._put([(folder, name, True)])
+            try:
+                self.socket.setblocking(True)
+                self.socket.sendall(f"{ROOT}/{name}\n".encode())
+                self.socket.setblocking(False)
+            except OSError:
+                pass  # the container has ended, which `look` tells
+
+    def look(self) -> int | None:
+        """Follow the supervisor's words; copies the results out when the job is done."""
+        if self.status is None:
+            with self._engine("follow the job"):
+                self._read()
+        return self.status
+
+    def why(self) -> str | None:
+        """Whether the engine ended processes for want of memory."""
+        try:
+            self.container.reload()
+            killed = bool(self.container.attrs["State"]["OOMKilled"])
+        except (DockerException, requests.RequestException):
+            return None
+        limit = f" of {self.limits.memory / 1e9:.1f} GB" if self.limits.memory else ""
+        return f"The container's memory{limit} was used up." if killed or self.status == -signal.SIGKILL else None
+
+    def stop(self) -> None:
+        """Kill and remove the container and its volume."""
+        try:
+            self.container.remove(force=True, v=True)
+        except (DockerException, requests.RequestException):
+            pass  # removed already, or an engine that is gone: its container ended when its input closed
+        for closing in (getattr(self, "socket", None),):
+            if closing is not None:
+                closing.close()
+
+    def _engine(self, what: str) -> _EngineFault:
+        return _EngineFault(what)
+
+    # -- into the container -------------------------------------------------------------------------------------
+
+    def _put(self, trees: list[tuple[Path, str, bool]]) -> None:
+        """Copy trees below :data:`ROOT`, links resolved; what the worker may change belongs to its user."""
+        read, write = os.pipe()
+        failed: list[BaseException] = []
+
+        def pack() -> None:
+            try:
+                with os.fdopen(write, "wb") as sink, tarfile.open(fileobj=sink, mode="w|", dereference=True) as archive:
+                    for path, name, writable in trees:
+                        _pack(archive, path, name, writable)
+            except BrokenPipeError:
+                pass  # the other side tells why it stopped to read
+            except BaseException as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=pack)
+        thread.start()
+        try:
+            with os.fdopen(read, "rb") as source:
+                self.container.put_archive(ROOT, iter(lambda: source.read(_CHUNK), b""))
+        except APIError as error:
+            if "no space" in str(error).lower():
+                raise HarnessError(
+                    "no-space",
+                    f"The job's files do not fit into the container's storage of"
+                    f" {(self.limits.storage or STORAGE_BYTES) / 1e9:.1f} GB.",
+                    remedy="Give it more with `--storage`.",
+                ) from error
+            raise
+        finally:
+            thread.join()
+        if failed:
+            raise failed[0]
+
+    # -- out of the container -----------------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        while True:
+            try:
+                data = self.socket.recv(65536)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self._ended()
+                return
+            self._frames += data
+            self._take_frames()
+            if self.status is not None:
+                return
+
+    def _take_frames(self) -> None:
+        """Docker multiplexes both output streams: eight bytes of head (stream, length), then the data."""
+        while len(self._frames) >= 8:
+            stream, size = struct.unpack(">BxxxL", self._frames[:8])
+            if len(self._frames) < 8 + size:
+                return
+            data = bytes(self._frames[8 : 8 + size])
+            del self._frames[: 8 + size]
+            if stream == 1:
+                self._lines += data
+                self._take_lines()
+            else:
+                with self.log.open("ab") as log:
+                    log.write(data)
+
+    def _take_lines(self) -> None:
+        while b"\n" in self._lines:
+            line, _, rest = bytes(self._lines).partition(b"\n")
+            self._lines = bytearray(rest)
+            try:
+                said = json.loads(line)
+            except ValueError:
+                continue  # not the supervisor's: nothing else should write there, and nothing depends on it
+            if "event" in said and self.job:
+                with (self.job / "events.jsonl").open("a", encoding="utf-8") as events:
+                    events.write(str(said["event"]) + "\n")
+            elif "done" in said and self.job:
+                self._fetch(self.job, whole=True)
+                (self.job / "exit").write_text(f"{int(said['done'])}\n")
+            elif "ended" in said:
+                self._ended(int(said["ended"]))
+
+    def _ended(self, status: int | None = None) -> None:
+        if self.job and not (self.job / "exit").exists():
+            self._fetch(self.job, whole=False)
+        if status is None:
+            try:
+                status = int(self.container.wait(timeout=10)["StatusCode"])
+            except (DockerException, requests.RequestException):
+                status = -signal.SIGKILL
+            status = 128 - status if status > 128 else status
+        self.status = status
+
+    def _fetch(self, job: Path, *, whole: bool) -> None:
+        """Bring out what the job wrote: all of it, or of a worker that has died only the log."""
+        inner = f"{ROOT}/jobs/{job.name}"
+        for name in ("out", "response.json", "worker.log") if whole else ("worker.log",):
+            try:
+                stream, _ = self.container.get_archive(f"{inner}/{name}", chunk_size=_CHUNK)
+            except NotFound:
+                continue
+            except APIError as error:
+                if whole:
+                    raise HarnessError("worker-protocol", f"The job's results cannot be fetched: {error}") from error
+                return
+            _unpack(stream, job, self.limits.storage or STORAGE_BYTES)
+        try:
+            stream, _ = self.container.get_archive(f"{ROOT}/start.log", chunk_size=_CHUNK)
+            _unpack(stream, self.scratch, _CHUNK << 4)
+        except (NotFound, APIError, HarnessError):
+            pass  # only useful to people, and only if it is there
+
+
+class _EngineFault:
+    """Turns what the engine's client raises into an error of ours."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, DockerException | requests.RequestException):
+            first = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+            raise HarnessError(
+                "worker-crashed",
+                f"The Docker engine stopped answering while the container was to {self.what}: {first}",
+                remedy="Look at the engine (`docker info`), and run the command again: nothing was published.",
+            ) from error
+
+
+def _pack(archive: tarfile.TarFile, path: Path, name: str, writable: bool) -> None:
+    """Add a tree; below ``in`` it is read-only for the worker."""
+
+    def prepared(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        if "__pycache__" in member.name:
+            return None
+        below = member.name.removeprefix(name).strip("/").split("/")[0]
+        mine = writable and below != "in"
+        member.uid = member.gid = USER if mine else 0
+        member.uname = member.gname = ""
+        member.mode = (0o755 if member.isdir() else 0o644) if mine else (0o555 if member.isdir() else 0o444)
+        return member
+
+    archive.add(path, name, filter=prepared)
+
+
+def _unpack(stream: Iterator[bytes], folder: Path, limit: int) -> None:
+    """Write the regular files of a tar stream of unknown honesty below ``folder``.
+
+    Raises:
+        HarnessError: worker-protocol for anything that is neither file nor folder, leaves ``folder``, or is too big.
+    """
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as staging:
+        left = limit
+        with tarfile.open(fileobj=_Stream(stream), mode="r|") as archive:
+            for member in archive:
+                left -= member.size
+                parts = Path(member.name).parts
+                if not (member.isreg() or member.isdir()) or ".." in parts or Path(member.name).is_absolute() or left < 0:
+                    why = f"it would not fit into {limit / 1e9:.1f} GB" if left < 0 else "only files and folders are taken"
+                    raise HarnessError("worker-protocol", f"The container's {member.name!r} is refused: {why}.")
+                target = Path(staging, *parts)
+                if member.isdir():
+                    target.mkdir(parents=True, exist_ok=True)
+                    continue
+                source = archive.extractfile(member)
+                assert source is not None
+                with target.open("xb") as sink:
+                    shutil.copyfileobj(source, sink, _CHUNK)
+        for made in Path(staging).iterdir():
+            final = folder / made.name
+            if final.is_dir():
+                shutil.rmtree(final)
+            os.replace(made, final)
+
+
+class _Stream(IO[bytes]):  # type: ignore[misc]
+    """Chunks as the file that ``tarfile`` wants to read."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self.chunks, self.rest = chunks, b""
+
+    def read(self, size: int = -1) -> bytes:
+        while size < 0 or len(self.rest) < size:
+            more = next(self.chunks, b"")
+            if not more:
+                break
+            self.rest += more
+        data, self.rest = (self.rest, b"") if size < 0 else (self.rest[:size], self.rest[size:])
+        return data

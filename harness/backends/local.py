@@ -1,0 +1,76 @@
+"""A worker as a process of this machine, in a process group of its own."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.backends.base import Limits
+
+
+class LocalProcess:
+    """See :class:`harness.backends.base.Running`; reads and writes job folders where they are."""
+
+    def __init__(self, argv: list[str], environ: Mapping[str, str], scratch: Path, limits: Limits) -> None:
+        self.log = scratch / "start.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                argv,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=scratch,
+                env=environ,
+                start_new_session=True,  # Ctrl-C reaches the host only, which then ends the whole group
+            )
+        self._limit(limits)
+
+    def _limit(self, limits: Limits) -> None:
+        """What the kernel bounds for a single process; children inherit each bound, and do not share it."""
+        wanted = {
+            resource.RLIMIT_CORE: 0,
+            # Private writable memory. TensorFlow maps far more address space than it uses: RLIMIT_AS would stop it.
+            resource.RLIMIT_DATA: limits.memory,
+            resource.RLIMIT_FSIZE: limits.storage,
+        }
+        for what, value in wanted.items():
+            if value is not None:
+                try:
+                    resource.prlimit(self.process.pid, what, (value, value))
+                except ProcessLookupError:
+                    return  # it has ended already, which `look` tells
+
+    def submit(self, folder: Path) -> None:
+        """Write the folder's path to the worker's standard input."""
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(f"{folder}\n".encode())
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            self.process.wait()
+
+    def look(self) -> int | None:
+        """The exit status, or None while the process runs; the files are where the host reads them."""
+        return self.process.poll()
+
+    def why(self) -> str | None:
+        """Nothing more is known than the status."""
+        return None
+
+    def stop(self) -> None:
+        """End the process group; a worker that is idle ends by itself when its input closes."""
+        stdin = self.process.stdin
+        if stdin is not None and not stdin.closed:
+            try:
+                stdin.close()
+            except BrokenPipeError:
+                pass
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait()
