@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -15,11 +16,24 @@ from rich.console import Console
 from rich.markup import escape
 
 import harness
+from harness.backends.base import Limits
 from harness.errors import Exit, HarnessError
 from harness.plan import DEFAULT_TARGET, FORMATS, Options, Plan, check_target, default_out, make_plan, with_formats
 
 #: where a person reads; results for programs go to standard output only with --json
 console = Console(stderr=False)
+
+
+def _size(_context: click.Context, _option: click.Parameter, value: str | None) -> int | None:
+    """A number of bytes, written as 500M or 8G (powers of 1024)."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"([1-9][0-9]*)([KMGT]?)", value.strip().upper())
+    if not match:
+        raise click.BadParameter(f"{value!r} is no size: write a number with K, M, G or T, such as 8G.")
+    return int(match[1]) << (10 * " KMGT".index(match[2] or " "))
+
+
 #: as harness.backends has them; not imported here, so that `--help` stays quick
 BACKENDS = ("auto", "venv", "docker")
 _PATH = click.Path(path_type=Path, readable=False)  # whether it can be read is for the harness to say
@@ -101,6 +115,9 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
                 show_default=True,
                 help="Seconds for a single job.",
             ),
+            click.option("--untrusted", is_flag=True, help="Open the source in a container only, or not at all."),
+            click.option("--memory", callback=_size, metavar="SIZE", help="What a worker may use, such as 8G."),
+            click.option("--storage", callback=_size, metavar="SIZE", help="What a worker may write, such as 20G."),
             click.option("--keep-jobs", is_flag=True, help="Keep the job folders of a successful run too."),
             click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, nothing else."),
         ]
@@ -176,6 +193,8 @@ def _options(given: dict[str, Any]) -> Options:
         timeout_s=given["timeout"],
         samples=samples,
         keep_jobs=given["keep_jobs"],
+        limits=Limits(memory=given["memory"], storage=given["storage"]),
+        untrusted=given["untrusted"],
     )
 
 
@@ -427,13 +446,14 @@ def envs() -> None:
 
 
 @envs.command("list")
+@click.option("--backend", type=click.Choice(BACKENDS[1:]), default="venv", show_default=True)
 @click.option("--json", "as_json", is_flag=True)
-def envs_list(as_json: bool) -> int:
+def envs_list(backend: str, as_json: bool) -> int:
     """Show every environment, whether it stands on this machine, and what it is chosen for."""
     from harness import backends, envspec
 
     specs = envspec.load_specs()
-    backend = backends.get_backend("venv")
+    host = backends.get_backend(backend)
     rows = [
         {
             "name": spec.name,
@@ -441,7 +461,7 @@ def envs_list(as_json: bool) -> int:
             "python": spec.python,
             "keras": spec.keras_flavour,
             "roles": list(spec.roles),
-            "created": backend.find(spec) is not None,
+            "created": host.find(spec) is not None,
             "chosen_for": list(spec.reads.chosen_for),
         }
         for spec in specs.values()
@@ -492,13 +512,14 @@ def envs_create(names: tuple[str, ...], backend: str, fetch_python: bool) -> int
 
 @envs.command("check")
 @click.argument("names", nargs=-1, required=True)
-def envs_check(names: tuple[str, ...]) -> int:
+@click.option("--backend", type=click.Choice(BACKENDS[1:]), default="venv", show_default=True)
+def envs_check(names: tuple[str, ...], backend: str) -> int:
     """Import TensorFlow in the environments NAMES and compare every package with the lock."""
     from harness import backends
 
     status = 0
     for spec in _chosen_specs(names):
-        wrong = backends.get_backend("venv").check(spec)
+        wrong = backends.get_backend(backend).check(spec)
         console.print(f"{spec.name}: {escape(wrong or 'healthy')}", highlight=False, soft_wrap=True)
         status = int(Exit.ENVIRONMENT) if wrong else status
     return status
@@ -506,11 +527,25 @@ def envs_check(names: tuple[str, ...]) -> int:
 
 @envs.command("remove")
 @click.argument("names", nargs=-1, required=True)
-def envs_remove(names: tuple[str, ...]) -> int:
+@click.option("--backend", type=click.Choice(BACKENDS[1:]), default="venv", show_default=True)
+def envs_remove(names: tuple[str, ...], backend: str) -> int:
     """Delete the environments NAMES; they are created again when needed."""
     from harness import backends
 
     for spec in _chosen_specs(names):
-        gone = backends.get_backend("venv").remove(spec)
+        gone = backends.get_backend(backend).remove(spec)
         console.print(f"{spec.name}: {'removed' if gone else 'was not there'}", highlight=False)
+    return 0
+
+
+@envs.command("prune")
+@click.option("--backend", type=click.Choice(BACKENDS[1:]), default="venv", show_default=True)
+def envs_prune(backend: str) -> int:
+    """Delete environments of older locks, and what killed runs left behind."""
+    from harness import backends, envspec
+
+    gone = backends.get_backend(backend).prune(list(envspec.load_specs().values()))
+    for name in gone:
+        console.print(f"{name}: removed", highlight=False, soft_wrap=True)
+    console.print(f"{len(gone)} removed.", highlight=False)
     return 0

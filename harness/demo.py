@@ -41,7 +41,9 @@ def run(out: Path, progress: Progress, console: Console, backend: str = "auto") 
             f"Trained in TensorFlow {trained['versions']['tensorflow']}: loss {loss[0]:.3f} → {loss[-1]:.3f}, saved as demo.h5.",
             highlight=False,
         )
-        outcome = engine.migrate(make_plan(model, out=out, backend=backend, options=Options()), progress, ["make", "tf1-to-tf2"])
+        outcome = engine.migrate(
+            make_plan(model, out=out, backend=backend, options=Options()), progress, ["make", "tf1-to-tf2"]
+        )
         if outcome.report["status"] == "verified":
             files = {"demo.h5": model, "bundle": outcome.folder / "bundle"}
             naive = _job(target, folder, "naive_load", {"model": "in/demo.h5", "bundle": "in/bundle"}, files)

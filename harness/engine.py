@@ -58,13 +58,22 @@ class Stages:
 
     def environment(self, spec: EnvSpec) -> Environment:
         """The environment of a spec, built if need be."""
-        return backends.ensure(spec, self.backend, self.progress, fetch_python=self.fetch_python)
+        name = self.backend
+        if self.options.untrusted and name == "auto":
+            name = "docker"
+        if self.options.untrusted and name != "docker":
+            raise HarnessError(
+                "environment-backend-missing",
+                f"--untrusted asks for a container, and --backend {name} is none: nothing was opened.",
+                remedy="Leave --backend out, or use `--backend docker`.",
+            )
+        return backends.ensure(spec, name, self.progress, fetch_python=self.fetch_python)
 
     def start(self, environment: Environment, flavour: str) -> Worker:
         """A worker that begins to import TensorFlow now, while the job is written; it is ended with the run."""
         self._count += 1
         scratch = self.space.jobs / f"worker-{self._count}-{environment.spec.name}"
-        return self.stack.enter_context(Worker(environment, scratch, flavour=flavour))
+        return self.stack.enter_context(Worker(environment, scratch, flavour=flavour, limits=self.options.limits))
 
     def run(self, worker: Worker, name: str, op: Mapping[str, Any], files: Mapping[str, Path]) -> Any:
         """The result of a job of one operation; ``files`` are given to it as ``in/NAME``."""

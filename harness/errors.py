@@ -74,7 +74,7 @@ CATALOGUE: dict[str, ErrorKind] = dict(
         _kind("environment-no-interpreter", Exit.ENVIRONMENT, "The machine has no Python interpreter of the version that the environment needs.", "Install that Python (pyenv, your distribution), or allow the harness to fetch one with `envs create NAME --fetch-python`."),
         _kind("environment-build-failed", Exit.ENVIRONMENT, "The packages of the environment could not be installed.", "Read the installer's output below; most often the network or an index is not reachable."),
         _kind("environment-unhealthy", Exit.ENVIRONMENT, "The environment exists but does not work.", "`envs remove NAME`, then run again: it is rebuilt."),
-        _kind("environment-backend-missing", Exit.ENVIRONMENT, "The backend that was asked for is not there.", "Use `--backend venv`."),
+        _kind("environment-backend-missing", Exit.ENVIRONMENT, "The backend that was asked for is not there.", "Use another one: `--backend venv` needs an interpreter, `--backend docker` an engine."),
         # Worker.
         _kind("worker-crashed", Exit.WORKER, "The process inside the environment died.", "The job folder was kept: replay it alone with the command below."),
         _kind("worker-timeout", Exit.WORKER, "The process inside the environment exceeded its time limit and was ended.", "Raise `--timeout`, or look at the last step below."),

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness import artifact, dialects, envspec
 from harness.artifact import Artifact, Kind, Sources
+from harness.backends.base import NO_LIMITS, Limits
 from harness.envspec import EnvSpec
 from harness.errors import HarnessError
 
@@ -44,6 +45,8 @@ class Options:
         training: ``off``, ``state`` (carry the optimizer), ``auto`` (and prove one step, if the model is not huge) or
             ``parity`` (prove it whatever the size).
         optimizer_formula: ``native`` takes the target's optimizers, ``pin`` the source's formula where it is another.
+        limits: what a worker may use.
+        untrusted: whether the source is to be opened in a container or not at all.
     """
 
     formats: tuple[str, ...] = ()
@@ -54,6 +57,8 @@ class Options:
     keep_jobs: bool = False
     training: str = "auto"
     optimizer_formula: str = "native"
+    limits: Limits = NO_LIMITS
+    untrusted: bool = False
 
     @property
     def translation(self) -> dict[str, str]:

@@ -7,12 +7,13 @@ import os
 from harness.backends import docker, venv
 from harness.backends.base import WORKER_FOLDER, Backend, Environment, Installed, Limits, Progress, silent
 from harness.backends.interpreters import missing_interpreter
+from harness.backends.venv import VenvEnvironment
 from harness.envspec import EnvSpec
 from harness.errors import HarnessError
 
 __all__ = [
-    "BACKENDS", "WORKER_FOLDER", "Backend", "Environment", "Installed", "Limits", "Progress", "choose", "ensure",
-    "get_backend", "names", "silent",
+    "BACKENDS", "WORKER_FOLDER", "Backend", "Environment", "Installed", "Limits", "Progress", "VenvEnvironment", "choose", "ensure",
+    "get_backend", "local", "names", "silent",
 ]  # fmt: skip
 
 BACKENDS: dict[str, Backend] = {"venv": venv.VenvBackend(), "docker": docker.DockerBackend()}
@@ -32,6 +33,13 @@ def get_backend(name: str) -> Backend:
     if reason := backend.why_unavailable():
         raise HarnessError("environment-backend-missing", f"The backend {name} cannot be used here: {reason}")
     return backend
+
+
+def local(spec: EnvSpec, progress: Progress = silent, *, fetch_python: bool = False) -> VenvEnvironment:
+    """The virtual environment of ``spec``, for what runs programs other than the worker. Raises as :func:`ensure`."""
+    get_backend("venv")
+    host = venv.VenvBackend()
+    return host.find(spec) or host.create(spec, progress, fetch_python=fetch_python)
 
 
 def names() -> tuple[str, ...]:
@@ -58,10 +66,9 @@ def choose(spec: EnvSpec, name: str = "auto", *, fetch_python: bool = False) -> 
     why = engine.why_unavailable()
     if why is None:
         return engine
-    error = missing_interpreter(spec.python)
-    error.details.append(f"virtual environments: {reason or f'no Python {spec.python} was found'}")
-    error.details.append(f"Docker: {why}")
-    raise error
+    missing = missing_interpreter(spec.python)
+    ways = (f"virtual environments: {reason or f'no Python {spec.python} was found'}", f"Docker: {why}")
+    raise HarnessError(missing.code, missing.message, details=ways, remedy=f"{missing.remedy} Or start Docker.")
 
 
 def ensure(

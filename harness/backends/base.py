@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -43,6 +43,10 @@ class Running(Protocol):
 
     @property
     def log(self) -> Path: ...
+    @property
+    def pid(self) -> int | None:
+        """The process on this machine, where it is one."""
+
     def submit(self, folder: Path) -> None:
         """Hand over a complete job folder; a worker that has ended takes none, which :meth:`poll` tells."""
 
@@ -73,7 +77,7 @@ class Environment(Protocol):
         """Where it stands, for people: an interpreter's path, an image's name."""
 
     def start(self, scratch: Path, flavour: str, limits: Limits) -> Running:
-        """A worker that begins to import the Keras ``flavour`` now; ``scratch`` is an empty folder of its own."""
+        """A worker that begins to import the Keras ``flavour`` now (``""``: none); ``scratch`` is an empty folder of its own."""
 
     def replay(self, folder: Path) -> str:
         """A command line by which a person runs a kept job folder alone."""
@@ -100,3 +104,5 @@ class Backend(Protocol):
     def find(self, spec: EnvSpec) -> Environment | None: ...
     def remove(self, spec: EnvSpec) -> bool: ...
     def installed(self) -> list[Installed]: ...
+    def prune(self, specs: Iterable[EnvSpec]) -> list[str]:
+        """Remove environments that belong to none of ``specs`` as they are now, and leftovers; returns their names."""

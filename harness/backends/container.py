@@ -15,16 +15,17 @@ import struct
 import tarfile
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
+import docker
 import requests
 from docker.errors import APIError, DockerException, NotFound
 from docker.types import DriverConfig, LogConfig, Mount, Ulimit
 
-import docker
 from harness.backends.base import WORKER_FOLDER, Limits
 from harness.envspec import EnvSpec
 from harness.errors import HarnessError
@@ -33,14 +34,19 @@ from harness.errors import HarnessError
 USER = 65532
 LABEL = "tf-migration-harness"
 ROOT = "/job"
+#: the one folder in it that belongs to the worker's user, besides jobs
+OWN = f"{ROOT}/own"
+TEMPORARY = "/tmp"  # noqa: S108 - the container's own
 TEMPORARY_BYTES = 1 << 30
+#: of the engine's memory, where the user sets no limit
+MEMORY_SHARE = 0.8
 STORAGE_BYTES = 8 << 30
 PROCESSES = 2048
 _CHUNK = 1 << 20
 # One byte at a time: whatever follows on standard input belongs to the supervisor.
 _WAIT = (
     "import os,sys\nwhile os.read(0,1) not in (b'\\n',b''): pass\n"
-    f"os.execv(sys.executable,[sys.executable,'-s','-B','{ROOT}/worker/supervise.py','{ROOT}/start.log']+sys.argv[1:])"
+    f"os.execv(sys.executable,[sys.executable,'-s','-B','{ROOT}/worker/supervise.py','{OWN}/start.log']+sys.argv[1:])"
 )
 
 
@@ -48,8 +54,8 @@ def settings(spec: EnvSpec, limits: Limits) -> dict[str, Any]:
     """How every container of ours is cut off; the engine's default seccomp profile stays in force."""
     variables = {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
-        "HOME": "/tmp",
-        "TMPDIR": "/tmp",
+        "HOME": TEMPORARY,
+        "TMPDIR": TEMPORARY,
         "LANG": "C.UTF-8",
         "PYTHONHASHSEED": "0",
         **spec.variables,
@@ -63,7 +69,7 @@ def settings(spec: EnvSpec, limits: Limits) -> dict[str, Any]:
         "security_opt": ["no-new-privileges"],
         "pids_limit": limits.processes or PROCESSES,
         "ulimits": [Ulimit(name="core", soft=0, hard=0)],
-        "tmpfs": {"/tmp": f"rw,nosuid,nodev,noexec,mode=1777,size={TEMPORARY_BYTES}"},
+        "tmpfs": {TEMPORARY: f"rw,nosuid,nodev,noexec,mode=1777,size={TEMPORARY_BYTES}"},
         "environment": variables,
         "labels": {LABEL: "worker"},
         "log_config": LogConfig(type="none"),
@@ -78,29 +84,42 @@ class Container:
     def __init__(
         self, client: docker.DockerClient, image: str, spec: EnvSpec, scratch: Path, flavour: str, limits: Limits
     ) -> None:
+        if limits.memory is None:
+            limits = replace(limits, memory=int(client.info()["MemTotal"] * MEMORY_SHARE))
         self.client, self.scratch, self.limits = client, scratch, limits
         self.log = scratch / "start.log"
         self.log.touch()
         self.job: Path | None = None
         self.status: int | None = None
+        self.channel: Any = None
+        self.socket: Any = None
         self._frames, self._lines = bytearray(), bytearray()
         storage = limits.storage or STORAGE_BYTES
-        options = {"type": "tmpfs", "device": "tmpfs", "o": f"size={storage},uid={USER},gid={USER},mode=0755"}
+        options = {"type": "tmpfs", "device": "tmpfs", "o": f"size={storage},mode=0755"}
         mount = Mount(target=ROOT, source=None, type="volume", driver_config=DriverConfig("local", options))
-        command = ["python", "-s", "-B", "-c", _WAIT, "--serve", flavour]
+        command = ["python", "-s", "-B", "-c", _WAIT, "--serve", *([flavour] if flavour else [])]
         self.container = client.containers.create(
             image, command, stdin_open=True, init=True, mounts=[mount], **settings(spec, limits)
         )
         try:
-            channel = self.container.attach_socket(params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
+            self.channel = channel = self.container.attach_socket(
+                params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+            )
             self.socket = getattr(channel, "_sock", channel)
             self.container.start()
-            self._put([(WORKER_FOLDER, "worker", False)])
+            empty = scratch / "own"
+            empty.mkdir()
+            self._put([(WORKER_FOLDER, "worker", False), (empty, "own", True)])
             self.socket.sendall(b"\n")
             self.socket.setblocking(False)
         except BaseException:
             self.stop()
             raise
+
+    @property
+    def pid(self) -> None:
+        """None: the engine may be on another machine."""
+        return
 
     def submit(self, folder: Path) -> None:
         """Copy a job folder into the container and have it run."""
@@ -108,7 +127,7 @@ class Container:
         if self.look() is not None:
             return
         name = f"jobs/{folder.name}"
-        with self._engine("receive a job"):
+        with _EngineFault("receive a job"):
             self._put([(folder, name, True)])
             try:
                 self.socket.setblocking(True)
@@ -120,7 +139,7 @@ class Container:
     def look(self) -> int | None:
         """Follow the supervisor's words; copies the results out when the job is done."""
         if self.status is None:
-            with self._engine("follow the job"):
+            with _EngineFault("follow the job"):
                 self._read()
         return self.status
 
@@ -140,14 +159,11 @@ class Container:
             self.container.remove(force=True, v=True)
         except (DockerException, requests.RequestException):
             pass  # removed already, or an engine that is gone: its container ended when its input closed
-        for closing in (getattr(self, "socket", None),):
-            if closing is not None:
-                closing.close()
-
-    def _engine(self, what: str) -> _EngineFault:
-        return _EngineFault(what)
-
-    # -- into the container -------------------------------------------------------------------------------------
+        answer = getattr(self.channel, "_response", None)  # the client's library keeps it there
+        for open_one in (answer, self.channel, self.socket, self.client):
+            with suppress(OSError, ValueError):  # closing one closes parts of the others
+                if open_one is not None:
+                    open_one.close()
 
     def _put(self, trees: list[tuple[Path, str, bool]]) -> None:
         """Copy trees below :data:`ROOT`, links resolved; what the worker may change belongs to its user."""
@@ -161,7 +177,7 @@ class Container:
                         _pack(archive, path, name, writable)
             except BrokenPipeError:
                 pass  # the other side tells why it stopped to read
-            except BaseException as error:
+            except Exception as error:  # noqa: BLE001 - raised again below, in the thread that waits
                 failed.append(error)
 
         thread = threading.Thread(target=pack)
@@ -182,8 +198,6 @@ class Container:
             thread.join()
         if failed:
             raise failed[0]
-
-    # -- out of the container -----------------------------------------------------------------------------------
 
     def _read(self) -> None:
         while True:
@@ -258,7 +272,7 @@ class Container:
                 return
             _unpack(stream, job, self.limits.storage or STORAGE_BYTES)
         try:
-            stream, _ = self.container.get_archive(f"{ROOT}/start.log", chunk_size=_CHUNK)
+            stream, _ = self.container.get_archive(f"{OWN}/start.log", chunk_size=_CHUNK)
             _unpack(stream, self.scratch, _CHUNK << 4)
         except (NotFound, APIError, HarnessError):
             pass  # only useful to people, and only if it is there
@@ -307,12 +321,21 @@ def _unpack(stream: Iterator[bytes], folder: Path, limit: int) -> None:
     """
     with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as staging:
         left = limit
-        with tarfile.open(fileobj=_Stream(stream), mode="r|") as archive:
+        with tarfile.open(fileobj=cast("IO[bytes]", _Stream(stream)), mode="r|") as archive:
             for member in archive:
                 left -= member.size
                 parts = Path(member.name).parts
-                if not (member.isreg() or member.isdir()) or ".." in parts or Path(member.name).is_absolute() or left < 0:
-                    why = f"it would not fit into {limit / 1e9:.1f} GB" if left < 0 else "only files and folders are taken"
+                if (
+                    not (member.isreg() or member.isdir())
+                    or ".." in parts
+                    or Path(member.name).is_absolute()
+                    or left < 0
+                ):
+                    why = (
+                        f"it would not fit into {limit / 1e9:.1f} GB"
+                        if left < 0
+                        else "only files and folders are taken"
+                    )
                     raise HarnessError("worker-protocol", f"The container's {member.name!r} is refused: {why}.")
                 target = Path(staging, *parts)
                 if member.isdir():
@@ -322,6 +345,8 @@ def _unpack(stream: Iterator[bytes], folder: Path, limit: int) -> None:
                 assert source is not None
                 with target.open("xb") as sink:
                     shutil.copyfileobj(source, sink, _CHUNK)
+        for _ in stream:
+            pass  # the padding at the end: what is left unread keeps the connection open
         for made in Path(staging).iterdir():
             final = folder / made.name
             if final.is_dir():
@@ -329,7 +354,7 @@ def _unpack(stream: Iterator[bytes], folder: Path, limit: int) -> None:
             os.replace(made, final)
 
 
-class _Stream(IO[bytes]):  # type: ignore[misc]
+class _Stream:
     """Chunks as the file that ``tarfile`` wants to read."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:

@@ -11,16 +11,16 @@ import io
 import os
 import shlex
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import docker
 import requests
 from docker.errors import APIError, BuildError, DockerException, ImageNotFound
 
-import docker
 from harness.backends.base import Installed, Limits, Progress, Running, silent
 from harness.backends.container import Container, settings
 from harness.backends.venvbuild import SMOKE
@@ -54,7 +54,7 @@ class DockerEnvironment:
 
     def start(self, scratch: Path, flavour: str, limits: Limits) -> Running:
         """See :class:`harness.backends.base.Environment`."""
-        with engine() as client:
+        with engine(keep=True) as client:
             return Container(client, self.image, self.spec, scratch, flavour, limits)
 
     def replay(self, folder: Path) -> str:
@@ -70,14 +70,16 @@ class DockerEnvironment:
 
 
 @contextmanager
-def engine() -> Iterator[docker.DockerClient]:
-    """The engine that ``DOCKER_HOST`` or the current user's settings name.
+def engine(*, keep: bool = False) -> Iterator[docker.DockerClient]:
+    """The engine that ``DOCKER_HOST`` or the current user's settings name; ``keep`` leaves the connection open.
 
     Raises:
         HarnessError: environment-backend-missing when it does not answer, or stops answering.
     """
+    client = None
     try:
-        yield docker.from_env(timeout=_TIMEOUT_S)
+        client = docker.from_env(timeout=_TIMEOUT_S)
+        yield client
     except (DockerException, requests.RequestException) as error:
         if isinstance(error, APIError | ImageNotFound) and error.status_code not in (None, 500, 502, 503):
             raise
@@ -87,6 +89,9 @@ def engine() -> Iterator[docker.DockerClient]:
             remedy="Start it (`docker info` must work for your user, DOCKER_HOST names another one), or use"
             " `--backend venv`.",
         ) from error
+    finally:
+        if client is not None and not keep:
+            client.close()
 
 
 @dataclass(frozen=True)
@@ -131,7 +136,7 @@ class DockerBackend:
                 return f"a first model does not run in it: {lines[-1]}"
         return None
 
-    def create(self, spec: EnvSpec, progress: Progress = silent, *, fetch_python: bool = False) -> DockerEnvironment:
+    def create(self, spec: EnvSpec, progress: Progress = silent, *, fetch_python: bool = False) -> DockerEnvironment:  # noqa: ARG002 - an image brings its own
         """The image of ``spec``, built now unless it is there. The engine builds equal steps once.
 
         Raises:
@@ -183,9 +188,9 @@ class DockerBackend:
             if i.tags
         ]
 
-    def prune(self, current: set[str]) -> list[str]:
-        """Remove images whose key is not among ``current``, and containers that a killed run left; returns names."""
-        gone = []
+    def prune(self, specs: Iterable[EnvSpec]) -> list[str]:
+        """Remove the images of older locks, and containers that a killed run left; returns names."""
+        gone, current = [], {image_key(spec) for spec in specs}
         with engine() as client:
             for container in client.containers.list(all=True, filters={"label": REPOSITORY, "status": "exited"}):
                 container.remove(v=True, force=True)

@@ -11,6 +11,13 @@ from pathlib import Path
 
 from harness.backends.base import Limits
 
+#: of the machine's memory, where the user sets no limit: a model that allocates without end leaves the rest its own
+MEMORY_SHARE = 0.9
+
+
+def _physical_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
 
 class LocalProcess:
     """See :class:`harness.backends.base.Running`; reads and writes job folders where they are."""
@@ -29,12 +36,17 @@ class LocalProcess:
             )
         self._limit(limits)
 
+    @property
+    def pid(self) -> int:
+        """The worker's process."""
+        return self.process.pid
+
     def _limit(self, limits: Limits) -> None:
         """What the kernel bounds for a single process; children inherit each bound, and do not share it."""
         wanted = {
             resource.RLIMIT_CORE: 0,
             # Private writable memory. TensorFlow maps far more address space than it uses: RLIMIT_AS would stop it.
-            resource.RLIMIT_DATA: limits.memory,
+            resource.RLIMIT_DATA: limits.memory or int(_physical_bytes() * MEMORY_SHARE),
             resource.RLIMIT_FSIZE: limits.storage,
         }
         for what, value in wanted.items():

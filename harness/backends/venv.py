@@ -12,7 +12,7 @@ import platform
 import shlex
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,7 +55,9 @@ class VenvEnvironment:
         """See :class:`harness.backends.base.Environment`."""
         home = scratch / "home"
         home.mkdir()
-        return LocalProcess(self.command(["--serve", flavour]), self.environ(home), scratch, limits)
+        return LocalProcess(
+            self.command(["--serve", *([flavour] if flavour else [])]), self.environ(home), scratch, limits
+        )
 
     def replay(self, folder: Path) -> str:
         """See :class:`harness.backends.base.Environment`."""
@@ -174,6 +176,18 @@ class VenvBackend:
             )
             for folder in folders
         ]
+
+    def prune(self, specs: Iterable[EnvSpec]) -> list[str]:
+        """Remove environments of older locks, and staging folders whose builder died; returns the names of the former."""
+        current = {identity(spec) for spec in specs}
+        old = [entry for entry in self.installed() if entry.path.name not in current]
+        if self.home.envs.is_dir():
+            _make_folders(self.home)
+            self._remove_leftovers(held="")
+        for entry in old:
+            with _locked(self.home, entry.path.name, silent):
+                shutil.rmtree(entry.path, ignore_errors=True)
+        return [entry.path.name for entry in old]
 
     def _remove_leftovers(self, held: str) -> None:
         """Clears staging folders whose builder died; ``held`` is the identifier whose lock this process holds."""

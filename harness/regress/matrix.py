@@ -12,7 +12,7 @@ from typing import Any
 
 import harness
 from harness import backends, envspec
-from harness.backends import Environment, Progress
+from harness.backends import Environment, Progress, VenvEnvironment
 from harness.envspec import EnvSpec
 from harness.errors import Exit, HarnessError
 from harness.job import remove
@@ -112,10 +112,10 @@ def run(request: Request, progress: Progress, report: Callable[[CaseResult], Non
     files = {pair: _baseline_file(request, pair, pairs) for pair in pairs}
     accepted = {pair: baseline.load(path) for pair, path in files.items() if path}
     _check_out(request.out)
-    environments: dict[str, Environment] = {}
+    environments: dict[str, VenvEnvironment] = {}
     for name in dict.fromkeys(name for pair in pairs for name in pair):
         spec = envspec.get_spec(specs, name)
-        environments[name] = backends.ensure(spec, "venv", progress, fetch_python=request.fetch_python)
+        environments[name] = backends.local(spec, progress, fetch_python=request.fetch_python)
     outcome = Outcome(folder=request.out)
     request.out.mkdir(parents=True, exist_ok=True)
     remove(request.out / "jobs")
@@ -187,7 +187,7 @@ def _check_out(out: Path) -> None:
 
 
 def _cases(
-    request: Request, suites: Mapping[str, Path], specs: Mapping[str, EnvSpec], source: Environment, progress: Progress,
+    request: Request, suites: Mapping[str, Path], specs: Mapping[str, EnvSpec], source: VenvEnvironment, progress: Progress,
     outcome: Outcome,
 ) -> list[Case]:  # fmt: skip
     found: list[Case] = []

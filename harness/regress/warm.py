@@ -18,7 +18,7 @@ def recycle_due(jobs: int, resident: int | None) -> bool:
     return jobs >= RECYCLE_AFTER or (resident is not None and resident > RECYCLE_ABOVE)
 
 
-def resident_bytes(pid: int) -> int | None:
+def resident_bytes(pid: int | None) -> int | None:
     """The memory that a process holds, as Linux counts it; None where it cannot be told."""
     try:
         status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
@@ -43,8 +43,8 @@ class WarmWorker:
         """A live process: the one that runs, or a new one, which begins to import TensorFlow now."""
         worker = self._worker
         if worker is not None:
-            dead = worker.process.poll() is not None
-            if dead or recycle_due(self._jobs, resident_bytes(worker.process.pid)):
+            dead = worker.running.look() is not None
+            if dead or recycle_due(self._jobs, resident_bytes(worker.running.pid)):
                 self.stop()
                 worker = None
         if worker is None:

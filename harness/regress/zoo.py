@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.backends import Environment
+from harness.backends import VenvEnvironment
 from harness.errors import HarnessError
 from harness.job import remove
 
@@ -22,7 +22,7 @@ def generator() -> Path | None:
     return script if script.is_file() else None
 
 
-def ensure(environment: Environment, script: Path, folder: Path, only: Sequence[str] = ()) -> Path:
+def ensure(environment: VenvEnvironment, script: Path, folder: Path, only: Sequence[str] = ()) -> Path:
     """The folder of a current zoo, generated as far as it is missing.
 
     Args:
@@ -46,7 +46,7 @@ def ensure(environment: Environment, script: Path, folder: Path, only: Sequence[
     return folder
 
 
-def _generate(environment: Environment, script: Path, folder: Path, glob: str) -> None:
+def _generate(environment: VenvEnvironment, script: Path, folder: Path, glob: str) -> None:
     log, name = folder / "generate.log", environment.spec.name
     home = folder.parent / f".home-{name}"
     home.mkdir(exist_ok=True)
@@ -65,7 +65,7 @@ def _generate(environment: Environment, script: Path, folder: Path, glob: str) -
         )
 
 
-def _run(argv: list[str], environment: Environment, home: Path, log: Path) -> int:
+def _run(argv: list[str], environment: VenvEnvironment, home: Path, log: Path) -> int:
     with log.open("wb") as stream:
         return subprocess.run(
             argv, env=environment.environ(home), stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, check=False

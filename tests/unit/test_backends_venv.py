@@ -280,7 +280,7 @@ def test_a_home_that_is_a_file_is_named(tmp_path: Path, spec: EnvSpec) -> None:
 
 
 def test_an_unknown_backend_is_answered_with_those_that_exist(spec: EnvSpec) -> None:
-    with pytest.raises(HarnessError, match="no backend 'chroot'; there are venv") as caught:
+    with pytest.raises(HarnessError, match="no backend 'chroot'; there are venv, docker") as caught:
         backends.ensure(spec, "chroot")
     assert caught.value.kind.exit_status is Exit.ENVIRONMENT
 
@@ -298,5 +298,6 @@ def test_ensure_builds_nothing_where_an_environment_stands(
 ) -> None:
     stand(backend, spec)
     monkeypatch.setitem(backends.BACKENDS, "venv", backend)
+    monkeypatch.delenv("HARNESS_BACKEND", raising=False)
     monkeypatch.setattr(subprocess, "run", lambda *a, **k: pytest.fail("no process may be started"))
     assert backends.ensure(spec).key == spec.key

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import sys
 import textwrap
@@ -13,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from harness.backends.base import Limits
+from harness.backends.local import LocalProcess
 from harness.errors import HarnessError
 from harness.job import Job, Worker, declared, remove
 
@@ -46,15 +49,20 @@ class StandIn:
     act: str
     spec: Spec = field(default_factory=Spec)
 
+    def start(self, scratch: Path, flavour: str, limits: Limits) -> LocalProcess:
+        home = scratch / "home"
+        home.mkdir()
+        return LocalProcess(self.command(["--serve", flavour]), {"HOME": str(home)}, scratch, limits)
+
+    def replay(self, folder: Path) -> str:
+        return shlex.join(self.command([str(folder)]))
+
     def command(self, worker_args: Any) -> list[str]:
         script = self.folder / "worker.py"
         body = textwrap.indent(textwrap.dedent(self.act), "    ")
         head, loop = STAND_IN.split("for line", 1)
         script.write_text(f"{head}def act(folder):\n{body}\nfor line{loop}")
         return [sys.executable, str(script), *worker_args]
-
-    def environ(self, job_tmp: Path) -> dict[str, str]:
-        return {"HOME": str(job_tmp)}
 
 
 Start = Callable[[str], Worker]
@@ -100,7 +108,7 @@ def test_progress_is_heard_in_order(start: Start, job: Job) -> None:
 def test_several_jobs_run_in_one_process(start: Start, tmp_path: Path) -> None:
     worker = start('respond(folder, {"ok": True, "results": [os.getpid()]})')
     pids = {worker.run(Job.create(tmp_path / "jobs", f"j{i}"), timeout_s=30).results[0] for i in range(3)}
-    assert pids == {worker.process.pid}
+    assert pids == {worker.running.process.pid}
 
 
 def failed(worker: Worker, job: Job, timeout_s: float = 30) -> HarnessError:
@@ -137,8 +145,8 @@ def test_a_worker_that_never_started_shows_what_it_said(start: Start, job: Job) 
 
 def test_a_worker_that_is_dead_already_is_a_crash(start: Start, job: Job) -> None:
     worker = start(OK)
-    worker.process.kill()
-    worker.process.wait()
+    worker.running.process.kill()
+    worker.running.process.wait()
     assert failed(worker, job).code == "worker-crashed"
 
 
@@ -154,7 +162,7 @@ def test_the_time_limit_ends_the_process_and_its_children(start: Start, job: Job
     error = failed(worker, job, timeout_s=2)
     assert error.code == "worker-timeout"
     assert error.message == "The job export in tf1.15 took longer than 2 s; its last step was: predict."
-    assert worker.process.returncode == -signal.SIGKILL
+    assert worker.running.process.returncode == -signal.SIGKILL
     stat = Path(f"/proc/{(tmp_path / 'child').read_text()}/stat")
     assert not stat.exists() or ") Z " in stat.read_text()
 
@@ -192,7 +200,7 @@ def test_stopping_twice_is_harmless(start: Start) -> None:
     worker = start(OK)
     worker.stop()
     worker.stop()
-    assert worker.process.returncode is not None
+    assert worker.running.process.returncode is not None
 
 
 def test_files_of_the_run_are_linked_so_that_its_folder_can_move(job: Job, tmp_path: Path) -> None:

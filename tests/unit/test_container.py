@@ -1,0 +1,141 @@
+"""What comes out of a container is not trusted, and what goes in is read-only: without an engine."""
+
+from __future__ import annotations
+
+import gc
+import io
+import os
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness import backends
+from harness.backends import container
+from harness.backends.base import Limits
+from harness.backends.container import USER, settings
+from harness.backends.docker import DockerBackend, base_image, image_key
+from harness.backends.venv import VenvBackend
+from harness.envspec import EnvSpec
+from harness.errors import Exit, HarnessError
+
+
+def packed(*members: tuple[tarfile.TarInfo, bytes]) -> Iterator[bytes]:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for member, content in members:
+            archive.addfile(member, io.BytesIO(content))
+    data = buffer.getvalue()
+    return (data[at : at + 700] for at in range(0, len(data), 700))
+
+
+def member(name: str, kind: bytes = tarfile.REGTYPE, *, size: int = 0, link: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.size, info.linkname, info.mode = kind, size, link, 0o4777
+    return info
+
+
+def test_files_and_folders_come_out_as_the_users_own(tmp_path: Path) -> None:
+    stream = packed((member("out", tarfile.DIRTYPE), b""), (member("out/a", size=1500), b"x" * 1500))
+    container._unpack(stream, tmp_path, 10_000)
+    assert (tmp_path / "out" / "a").read_bytes() == b"x" * 1500
+    found = (tmp_path / "out" / "a").stat()
+    assert (found.st_uid, found.st_mode & 0o7000) == (os.getuid(), 0)
+
+
+@pytest.mark.parametrize(
+    ("info", "what"),
+    [
+        (member("../up", size=1), "only files and folders"),
+        (member("out/../../up", size=1), "only files and folders"),
+        (member("/tmp/absolute", size=1), "only files and folders"),
+        (member("link", tarfile.SYMTYPE, link="/etc/passwd"), "only files and folders"),
+        (member("hard", tarfile.LNKTYPE, link="out/a"), "only files and folders"),
+        (member("pipe", tarfile.FIFOTYPE), "only files and folders"),
+        (member("device", tarfile.CHRTYPE), "only files and folders"),
+        (member("big", size=2000), "would not fit"),
+    ],
+)
+def test_anything_else_is_refused_and_nothing_is_left(tmp_path: Path, info: tarfile.TarInfo, what: str) -> None:
+    folder = tmp_path / "job"
+    folder.mkdir()
+    with pytest.raises(HarnessError, match=what) as caught:
+        container._unpack(packed((member("fine", size=1), b"x"), (info, b"x" * info.size)), folder, 1000)
+    assert caught.value.code == "worker-protocol"
+    assert list(tmp_path.rglob("*")) == [folder]
+
+
+def test_what_a_job_is_given_belongs_to_root_and_links_are_resolved(tmp_path: Path) -> None:
+    job, model = tmp_path / "job", tmp_path / "model.h5"
+    for part in ("in", "out"):
+        (job / part).mkdir(parents=True)
+    model.write_text("m")
+    (job / "in" / "model.h5").symlink_to(model)
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", dereference=True) as archive:
+        container._pack(archive, job, "jobs/one", writable=True)
+    buffer.seek(0)
+    with tarfile.open(fileobj=buffer) as archive:
+        found = {m.name: (m.type, m.uid, oct(m.mode)) for m in archive}
+    assert found["jobs/one/in/model.h5"] == (tarfile.REGTYPE, 0, "0o444")
+    assert found["jobs/one/in"] == (tarfile.DIRTYPE, 0, "0o555")
+    assert found["jobs/one/out"] == (tarfile.DIRTYPE, USER, "0o755")
+
+
+def test_every_container_is_cut_off(specs: dict[str, EnvSpec]) -> None:
+    given = settings(specs["tf1.15"], Limits(memory=1 << 30))
+    assert given["network_mode"] == "none"
+    assert given["read_only"]
+    assert given["cap_drop"] == ["ALL"]
+    assert given["security_opt"] == ["no-new-privileges"]  # and no other seccomp profile than the engine's
+    assert given["user"] == f"{USER}:{USER}"
+    assert given["mem_limit"] == given["memswap_limit"] == 1 << 30
+    assert given["pids_limit"] > 0
+
+
+def test_the_base_image_may_be_another(specs: dict[str, EnvSpec], monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = specs["tf1.15"]
+    monkeypatch.delenv("HARNESS_PYTHON_IMAGE", raising=False)
+    assert base_image(spec) == "python:3.7-slim"
+    before = image_key(spec)
+    monkeypatch.setenv("HARNESS_PYTHON_IMAGE", "mirror/python:{python}-slim")
+    assert base_image(spec) == "mirror/python:3.7-slim"
+    assert image_key(spec) != before
+
+
+@pytest.fixture
+def nothing_local(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HARNESS_BACKEND", raising=False)
+    monkeypatch.setattr(VenvBackend, "find", lambda *_: None)
+    monkeypatch.setattr("harness.backends.venv.find_interpreter", lambda *_: None)
+
+
+@pytest.mark.usefixtures("nothing_local")
+def test_auto_takes_docker_where_there_is_no_interpreter(
+    specs: dict[str, EnvSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DockerBackend, "why_unavailable", lambda _: None)
+    assert backends.choose(specs["tf1.15"]).name == "docker"
+
+
+@pytest.mark.usefixtures("nothing_local")
+def test_auto_without_any_way_lists_them_all(specs: dict[str, EnvSpec], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DockerBackend, "why_unavailable", lambda _: "the engine does not answer.")
+    with pytest.raises(HarnessError) as caught:
+        backends.choose(specs["tf1.15"])
+    assert caught.value.kind.exit_status is Exit.ENVIRONMENT
+    assert [line.split(":")[0] for line in caught.value.details] == ["virtual environments", "Docker"]
+    assert "pyenv" in caught.value.remedy
+    assert "Or start Docker" in caught.value.remedy
+
+
+# The client's own library forgets to close the socket that was refused.
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_engine_that_is_not_there_is_said_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path / 'no.sock'}")
+    monkeypatch.setitem(backends.BACKENDS, "docker", DockerBackend())
+    with pytest.raises(HarnessError, match="Docker engine does not answer") as caught:
+        backends.get_backend("docker")
+    assert caught.value.code == "environment-backend-missing"
+    gc.collect()
