@@ -29,6 +29,10 @@ from harness.worker.tfworker.files import FormatError, read_json, write_json
 from harness.workspace import FULL, Workspace
 
 
+#: the evidence of one saved form, and the folder of what was replayed -> the evidence that counts
+Review = Callable[[Evidence, Path], list[Evidence]]
+
+
 @dataclass(kw_only=True)
 class Stages:
     """What the stages of one run share: workers, the folder, the report in the making."""
@@ -109,10 +113,10 @@ def migrate(plan: Plan, progress: Progress, command: list[str], *, fetch_python:
 
     def body(stages: Stages) -> None:
         source, target = stages.environment(plan.source_env), stages.environment(plan.target_env)
-        bundle = _export(stages, plan, stages.start(source, plan.source_env.keras_flavour))
-        _build_and_prove(stages, bundle, plan.target_env, target)
+        bundle = export_bundle(stages, plan, stages.start(source, plan.source_env.keras_flavour))
+        build_and_prove(stages, bundle, plan.target_env, target)
 
-    return _run(plan.out, plan.options, progress, command, plan.backend, body, plan.inputs, fetch_python)
+    return run_stages(plan.out, plan.options, progress, command, plan.backend, body, plan.inputs, fetch_python)
 
 
 def export(plan: Plan, progress: Progress, command: list[str], *, fetch_python: bool = False) -> Outcome:
@@ -120,11 +124,11 @@ def export(plan: Plan, progress: Progress, command: list[str], *, fetch_python: 
 
     def body(stages: Stages) -> None:
         reader = stages.start(stages.environment(plan.source_env), plan.source_env.keras_flavour)
-        _export(stages, plan, reader)
+        export_bundle(stages, plan, reader)
         stages.report["status"] = "verified"
         stages.report["not_checked"] = ["nothing was built yet: import the bundle to get a verdict"]
 
-    return _run(plan.out, plan.options, progress, command, plan.backend, body, plan.inputs, fetch_python)
+    return run_stages(plan.out, plan.options, progress, command, plan.backend, body, plan.inputs, fetch_python)
 
 
 def import_bundle(
@@ -133,9 +137,9 @@ def import_bundle(
     """The later stages: build from a bundle and prove the result."""
 
     def body(stages: Stages) -> None:
-        _build_and_prove(stages, _open(stages, folder), target, stages.environment(target))
+        build_and_prove(stages, open_bundle(stages, folder), target, stages.environment(target))
 
-    return _run(out, options, progress, command, backend, body, [folder])
+    return run_stages(out, options, progress, command, backend, body, [folder])
 
 
 def verify_model(
@@ -148,15 +152,15 @@ def verify_model(
     form = form_of(model)
 
     def body(stages: Stages) -> None:
-        bundle = _open(stages, folder)
+        bundle = open_bundle(stages, folder)
         fresh = stages.start(stages.environment(target), target.keras_flavour)
         stages.report["not_checked"].append("weights: only what the model computes was compared")
-        _prove(stages, bundle, {form: model.resolve()}, fresh, target)
+        prove(stages, bundle, {form: model.resolve()}, fresh, target)
 
-    return _run(out, options, progress, command, backend, body, [model, folder])
+    return run_stages(out, options, progress, command, backend, body, [model, folder])
 
 
-def _run(
+def run_stages(
     out: Path, options: Options, progress: Progress, command: list[str], backend: str, body: Callable[[Stages], None],
     inputs: list[Path], fetch_python: bool = False,
 ) -> Outcome:  # fmt: skip
@@ -201,7 +205,7 @@ def _foreseen(error: OSError | FormatError) -> HarnessError:
     return HarnessError("internal", f"{type(error).__name__}: {error}")
 
 
-def _export(stages: Stages, plan: Plan, worker: Worker) -> Bundle:
+def export_bundle(stages: Stages, plan: Plan, worker: Worker) -> Bundle:
     options, files = plan.options, {"model" + plan.source.suffix.lower(): plan.source}
     op: dict[str, Any] = {
         "op": plan.reader,
@@ -225,13 +229,13 @@ def _export(stages: Stages, plan: Plan, worker: Worker) -> Bundle:
         done = stages.run(worker, "export", op, files)
         worker.stop()
         os.rename(done.folder / "out" / "bundle", stages.space.path / "bundle")
-    bundle = _open(stages, stages.space.path / "bundle")
+    bundle = open_bundle(stages, stages.space.path / "bundle")
     if plan.note:
         stages.report["source"]["note"] = plan.note
     return bundle
 
 
-def _open(stages: Stages, folder: Path) -> Bundle:
+def open_bundle(stages: Stages, folder: Path) -> Bundle:
     """A bundle, entered into the report."""
     bundle = Bundle.open(folder)
     if folder.parent != stages.space.path:
@@ -256,12 +260,12 @@ def _open(stages: Stages, folder: Path) -> Bundle:
     return bundle
 
 
-def _build_and_prove(stages: Stages, bundle: Bundle, target: EnvSpec, environment: Environment) -> None:
+def build_and_prove(stages: Stages, bundle: Bundle, target: EnvSpec, environment: Environment) -> None:
     """One TensorFlow at a time: starting the next one early saves seconds and costs a third more memory."""
     builder = stages.start(environment, target.keras_flavour)
     model = _import(stages, bundle, target, builder)
     builder.stop()
-    _prove(stages, bundle, model, stages.start(environment, target.keras_flavour), target)
+    prove(stages, bundle, model, stages.start(environment, target.keras_flavour), target)
 
 
 def translation_of(bundle: Bundle, target: EnvSpec, options: Options) -> Translation:
@@ -325,12 +329,19 @@ def replay_op(target: EnvSpec, form: str, model: str, renamed: Any, **more: Any)
     }
 
 
-def _prove(stages: Stages, bundle: Bundle, model: Mapping[str, Path], worker: Worker, target: EnvSpec) -> None:
-    """Replay every saved form, judge, and put the model under the name that its verdict allows."""
+def prove(
+    stages: Stages, bundle: Bundle, model: Mapping[str, Path], worker: Worker, target: EnvSpec,
+    review: Review | None = None,
+) -> None:  # fmt: skip
+    """Replay every saved form, judge, and put the model under the name that its verdict allows.
+
+    ``review`` says what of the evidence counts, and adds its own.
+    """
     evidence = []
     with stages.timed("prove"):
         for form, path in model.items():
-            evidence.append(_replay(stages, bundle, form, path, worker, target))
+            found = _replay(stages, bundle, form, path, worker, target)
+            evidence += review(found, stages.space.jobs / f"replay-{form}" / "out") if review else [found]
     made = stages.report
     made["outputs"], made["layers"] = report.outputs(evidence), report.layers(evidence)
     _prove_training(stages, bundle, model, worker)
@@ -380,7 +391,8 @@ def _link(link: Path, path: Path) -> None:
 
 def _replay(stages: Stages, bundle: Bundle, form: str, path: Path, worker: Worker, target: EnvSpec) -> Evidence:
     name, inner = f"replay-{form}", FORMS[form][1]
-    op = replay_op(target, form, f"in/{inner}", stages.renamed)
+    recorded = bool(bundle.manifest["probes"]["layers"]["records"])
+    op = replay_op(target, form, f"in/{inner}", stages.renamed, layers=recorded and form != "saved_model")
     job = stages.run(worker, name, op, {"bundle": bundle.folder, inner: path})
     result = job.results[0]
     stages.report["to"] = stages.report["to"] or report.environment(target.name, result["versions"])
