@@ -323,7 +323,7 @@ def replay_op(target: EnvSpec, form: str, model: str, renamed: Any, **more: Any)
         "bundle": "in/bundle",
         "outputs": "out/outputs.npz",
         "index": "out/outputs.json",
-        "layers": form != "saved_model",
+        "layers": True,
         "renamed": renamed,
         **more,
     }
@@ -401,6 +401,10 @@ def _replay(stages: Stages, bundle: Bundle, form: str, path: Path, worker: Worke
     _persisted(stages, result["digests"])
     stages.report["not_checked"] += [
         f"{layer}: the model has no layer of that name" for layer in result["layers_missing"]
+    ]
+    stages.report["not_checked"] += [
+        f"{change['layer']}: {target.name} has no CPU kernel for it; {change['after']} was computed"
+        for change in result.get("transposed", ())
     ]
     evidence = verify.judge(bundle, ArrayReader(str(job.folder / "out"), entries), shapes, form=form)
     return Evidence(**{**vars(evidence), "layers_missing": tuple(result["layers_missing"])})

@@ -28,7 +28,8 @@ ACTIVATIONS = {"tf2.3": _ACTIVATIONS, "tf2.15": _ACTIVATIONS | {"gelu", "mish"}}
 _FUNCTIONS = {"relu6": "Relu6", "leaky_relu": "LeakyRelu", "log_softmax": "LogSoftmax", "crelu": "Crelu"}
 #: what a TensorFlowOpLayer may compute: operations of nothing but their inputs
 PURE = re.compile(
-    r"(Abs|Acos|Add(V2|N)?|All|Any|Arg(Max|Min)|Asin|Atan2?|BatchMatMul(V2)?|BiasAdd|Cast|Ceil|ClipByValue|Concat(V2)?|"
+    r"(Abs|Acos|Add(V2|N)?|All|Any|Arg(Max|Min)|Asin|Atan2?|AvgPool|BatchMatMul(V2)?|BatchToSpaceND|BiasAdd|Cast|Ceil|"
+    r"ClipByValue|Concat(V2)?|Conv2D|Conv3D|DepthwiseConv2dNative|LRN|MaxPool|MaxPoolV2|SpaceToBatchND|IdentityN|"
     r"Cos|Cosh|Cumsum|DepthToSpace|Div|DivNoNan|Einsum|Elu|Equal|Erf|Exp|ExpandDims|Expm1|Fill|Floor(Div|Mod)?|"
     r"Gather(Nd|V2)?|Greater(Equal)?|Identity|Inv|L2Loss|LeakyRelu|Less(Equal)?|Log|Log1p|LogSoftmax|Logical\w+|MatMul|"
     r"Max|Maximum|Mean|Min|Minimum|MirrorPad|Mod|Mul|Neg|NotEqual|OneHot|OnesLike|Pack|Pad(V2)?|Pow|Prod|Range|Rank|"
@@ -98,15 +99,6 @@ def _reversed_states(layer: Layer) -> None:
         layer.refuse("Keras 2.1 counts the states of stacked cells from the last cell", "migrate to Keras 3 (tf2.21)")
 
 
-def _outer_dot(layer: Layer) -> None:
-    ranks = [len(shape) for shape, _ in layer.input_specs]
-    if layer.config.pop(rebuild.OUTER_DOT, False) and max(ranks, default=0) > 3:
-        layer.refuse(
-            "Dot of inputs of rank 4 and more: Keras 2.3 gives an outer product, TensorFlow 2.3 a matrix product",
-            "migrate to TensorFlow 2.15 or later",
-        )
-
-
 def _operation(layer: Layer) -> None:
     """An operation of TensorFlow that stood in the graph as a layer: it still does, if it only computes."""
     found = re.search(r"""["']?\bop["']?\s*:\s*["'](\w+)["']""", str(layer.config.get("node_def")))
@@ -173,7 +165,7 @@ def _table(dialect: str) -> Table:
         "UpSampling2D": (_upsampling,),
         "ReLU": (_negative_threshold,),
         "Softmax": (rebuild.softmax_without_mask,),
-        "Dot": (rebuild.matmul_dot if dialect != "tf2.3" else _outer_dot,),
+        "Dot": (rebuild.matmul_dot,),
         "TensorFlowOpLayer": (_operation,),
         "Lambda": (refuse("a Lambda holds Python bytecode", "replace it by a built-in layer"),),
     }

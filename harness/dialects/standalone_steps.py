@@ -48,7 +48,7 @@ def _matmul_dot(layer: Layer) -> None:
 
 
 def _outer_dot(layer: Layer) -> None:
-    """Keras 2.3 made batch_dot what it is in TF 2.15 and Keras 3; before, and in tf.keras 1.x, it was a matrix product."""
+    """Keras 2.3 made batch_dot what it is in TF 2 and Keras 3; before, and in tf.keras 1.x, it was a matrix product."""
     if not layer.config.pop(MATMUL_DOT, False):
         layer.config[OUTER_DOT] = True
 

@@ -7,7 +7,7 @@ from harness.dialects.rules import Layer, Table, rename_class, set_if_absent
 
 
 def _matmul_dot(layer: Layer) -> None:
-    """Up to TF 2.3, batch_dot of inputs of rank 4 and more was a product of matrices over all leading axes."""
+    """In TF 1.x, batch_dot of inputs of rank 4 and more was a product of matrices over all leading axes."""
     if not layer.config.pop(OUTER_DOT, False):
         layer.config[MATMUL_DOT] = True
 
@@ -18,6 +18,7 @@ def _ignores_mask(layer: Layer) -> None:
 
 
 UP_2_3: Table = {
+    "Dot": (_matmul_dot,),
     "BatchNormalizationV1": (rename_class("BatchNormalization"),),
     "BatchNormalizationV2": (rename_class("BatchNormalization"),),
     "GRU": (set_if_absent("reset_after", False, "the default of TF 1.x"),),
@@ -35,6 +36,5 @@ UP_2_15: Table = {
     "AdditiveAttention": (_causal_call,),
     "Attention": (_causal_call,),
     "BatchNormalization": (fused_epsilon,),
-    "Dot": (_matmul_dot,),
     "Softmax": (_ignores_mask,),
 }

@@ -91,11 +91,12 @@ RANK4 = ([None, 2, 3, 4], [None, 2, 4, 5])
 @pytest.mark.parametrize(
     ("old", "new", "found"),
     [
-        ("tf1.15", "tf2.3", "Dot"),  # the same function still
+        ("tf1.15", "tf2.3", ["Matmul"]),
         ("tf1.15", "tf2.15", ["Matmul"]),
         ("keras-2.2", "tf2.15", ["Matmul"]),
         ("keras-2.3", "tf2.15", "Dot"),  # an outer product on both sides
-        ("tf2.15", "keras-3", "Dot"),
+        ("keras-2.3", "tf2.3", "Dot"),
+        ("tf2.3", "keras-3", "Dot"),
     ],
 )
 def test_dot_of_high_rank_is_what_the_source_meant(old: str, new: str, found: Any) -> None:
@@ -104,12 +105,6 @@ def test_dot_of_high_rank_is_what_the_source_meant(old: str, new: str, found: An
     if found == "Dot":
         assert made(done)["config"]["axes"] == [3, 2]
         assert set(made(done)["config"]) <= {"name", "axes", "normalize"}
-
-
-def test_the_outer_product_of_keras_2_3_is_refused_where_it_does_not_exist() -> None:
-    (obstacle,) = translate("Dot", {"axes": [3, 2]}, *RANK4, old="keras-2.3", new="tf2.3").obstacles
-    assert "TensorFlow 2.3 a matrix product" in obstacle.reason
-    assert translate("Dot", {"axes": 1}, [None, 4], [None, 4], old="keras-2.3", new="tf2.3").obstacles == ()
 
 
 @pytest.mark.parametrize(("old", "new"), [("tf1.15", "tf2.15"), ("tf2.3", "keras-3")])

@@ -226,7 +226,9 @@ def assign(model: Any, plan: Dict[str, Any], reader: ArrayReader) -> Dict[str, A
 def _targets(model: Any, graph: Dict[str, Any]) -> Dict[Any, Any]:
     found = {}
     for path, layer in topology.leaves(graph):
-        if layer["class_name"] != "InputLayer" and layer.get("module", "keras.layers") == "keras.layers":
+        if layer["class_name"] in ("InputLayer",) + compat_target.OPERATIONS:
+            continue
+        if layer.get("module", "keras.layers") == "keras.layers":
             for role, variable in roles_of(layer_at(model, path)):
                 found[(path, role)] = variable
     return found

@@ -18,13 +18,13 @@ _transposed = []  # type: List[Dict[str, str]]
 
 
 def transpose_on_cpu(keras: Any) -> List[Dict[str, str]]:
-    """Teach the layers of tf.keras 1.x to compute channels first on a CPU; any other Keras can.
+    """Teach the layers of tf.keras up to TF 2.3 to compute channels first on a CPU; any other Keras can.
 
     Returns a list to which every layer that transposes adds its entry (layer, before, after) when it is called.
     """
     del _transposed[:]
     tf = compat.import_tensorflow()
-    if keras is not getattr(tf, "keras", None) or not tf.__version__.startswith("1."):
+    if keras is not getattr(tf, "keras", None) or not tf.__version__.startswith(("1.", "2.3.")):
         return _transposed
     for name in _LAYERS:
         for cls in getattr(keras.layers, name).__mro__:
@@ -57,7 +57,8 @@ def _wrap(cls: Any, tf: Any) -> None:
         changed = {"data_format": "channels_last"}
         if hasattr(self, "_convolution_op"):
             kept["_convolution_op"] = self._convolution_op
-            changed["_convolution_op"] = lambda x, kernel: tf.nn.convolution(
+            nn = getattr(getattr(tf, "compat", None), "v1", tf).nn  # TensorFlow 2 calls the argument `dilations`
+            changed["_convolution_op"] = lambda x, kernel: nn.convolution(
                 x,
                 kernel,
                 padding="VALID" if self.padding == "causal" else self.padding.upper(),

@@ -22,7 +22,8 @@ def deserialize(keras: Any, entry: Dict[str, Any]) -> Any:
     """
     if is_keras3(keras):
         return keras.saving.deserialize_keras_object(dict(entry, registered_name=None), safe_mode=True)
-    if entry["module"] == OPERATIONS_MODULE:
+    lacking = entry["class_name"] in OPERATIONS and not hasattr(keras.layers, entry["class_name"])
+    if lacking or entry["module"] == OPERATIONS_MODULE:
         return _Operation(entry["class_name"], entry["config"])
     config = entry["config"]
     if entry["class_name"] == "TensorFlowOpLayer":
@@ -55,16 +56,28 @@ def save(keras: Any, model: Any, form: str, path: str) -> None:
 
 
 def load(keras: Any, path: str, form: str) -> Any:
-    """What a user gets who loads a saved form: a Keras model, or the functions of a SavedModel."""
-    if form == "saved_model":
-        return compat.import_tensorflow().saved_model.load(path)
+    """The Keras model that a user loads; None where there is none: Keras 3 exports functions only as a SavedModel."""
+    if form == "saved_model" and is_keras3(keras):
+        return None
     return keras.models.load_model(path, compile=False)
 
 
-def call_saved_model(loaded: Any, tensors: List[Any]) -> Any:
-    """Outputs of a SavedModel: Keras 3 exports an endpoint ``serve``, Keras 2 the model's own call."""
-    arguments = tensors[0] if len(tensors) == 1 else tensors
-    return loaded.serve(arguments) if hasattr(loaded, "serve") else loaded(arguments, training=False)
+def serving(keras: Any, path: str, model: Any) -> Any:
+    """What a SavedModel serves, as a function from the list of inputs to the list of outputs.
+
+    Keras 3 exports an endpoint; of Keras 2 it is the signature, by names. Calling the loaded object itself would not
+    do: Keras 2 saves that call without the masks between layers.
+    """
+    loaded = compat.import_tensorflow().saved_model.load(path)
+    if is_keras3(keras):
+        return lambda tensors: compat.flatten(loaded.serve(tensors[0] if len(tensors) == 1 else tensors))
+
+    def serve(tensors: List[Any]) -> List[Any]:
+        # Through the loaded object, which owns the variables.
+        found = loaded.signatures["serving_default"](**dict(zip(model.input_names, tensors)))
+        return [found[name] for name in model.output_names]
+
+    return serve
 
 
 def input_names(model: Any) -> List[str]:
@@ -101,6 +114,10 @@ def without_mask(keras: Any, tensor: Any) -> Any:
 OPERATIONS_MODULE = "keras.src.ops.numpy"
 
 
+#: layers without weights that are an operation where this Keras does not have them
+OPERATIONS = ("UnitNormalization",)
+
+
 class _Operation(object):
     """An operation of Keras 3's name, made of TensorFlow's: Keras 2 wraps such a call in a layer of its own."""
 
@@ -108,6 +125,7 @@ class _Operation(object):
         functions = {
             "Flip": lambda tf, x: tf.reverse(x, [config["axis"]]),
             "Pad": lambda tf, x: tf.pad(x, config["pad_width"], mode=config["mode"].upper()),
+            "UnitNormalization": lambda tf, x: tf.nn.l2_normalize(x, axis=config["axis"]),
             "Matmul": lambda tf, x, y: tf.matmul(x, y),
             "Transpose": lambda tf, x: tf.transpose(x, config["axes"]),
             "Relu6": lambda tf, x: tf.nn.relu6(x),

@@ -15,7 +15,7 @@ from typing import Any, Dict, List
 
 import numpy as np
 
-from . import compat, compat_target
+from . import channels, compat, compat_target
 from .arrays import ArrayReader, ArrayWriter
 from .errors import Refusal
 from .files import read_json, write_json
@@ -28,13 +28,15 @@ def replay(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     manifest = read_json(os.path.join(request["bundle"], "manifest.json"))
     reader = ArrayReader(request["bundle"], manifest["arrays"])
     context.step("load the saved model")
-    model = _load(keras, request)
+    transposed = channels.transpose_on_cpu(keras)
+    model = _attempt(keras, request, compat_target.load, request["format"])
     eager = bool(request.get("eager"))
-    whole = request["format"] != "saved_model"  # a Keras model, not only its functions
-    if whole:
-        run = _runner(keras, model, manifest["model"], eager)
+    if request["format"] == "saved_model":
+        run = _served(_attempt(keras, request, compat_target.serving, model), manifest["model"], model)
     else:
-        run = _signature(model, manifest["model"])
+        run = _runner(keras, model, manifest["model"], eager)
+    # Before anything runs: a layer that is called with training=True changes its statistics.
+    digests = digests_of(model) if model is not None else None
     entries, missing = [], []  # type: List[Dict[str, Any]], List[Any]
     with ArrayWriter(request["outputs"]) as writer:
         context.step("replay the probes")
@@ -44,24 +46,24 @@ def replay(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
             outputs = run([reader.get(name) for name in probe_set["inputs"]])
             for index, value in enumerate(outputs):
                 entries.append(writer.add("probe/%s/outputs/%d" % (probe_set["name"], index), np.asarray(value)))
-        if request.get("layers") and whole:
+        if request.get("layers") and model is not None:
             context.step("replay the layers")
             layers = _Layers(keras, manifest, reader, writer, entries, eager, request.get("renamed", ()))
             entries, missing = layers.replay(model)
     write_json(request["index"], {"arrays": entries})
-    digests = digests_of(model) if whole else None
     return {
         "versions": compat.versions(keras),
         "outputs": len(entries),
         "layers_missing": missing,
         "digests": digests,
+        "transposed": transposed,
     }
 
 
-def _load(keras: Any, request: Dict[str, Any]) -> Any:
+def _attempt(keras: Any, request: Dict[str, Any], load: Any, argument: Any) -> Any:
     path = request["model"]
     try:
-        return compat_target.load(keras, path, request["format"])
+        return load(keras, path, argument)
     except Exception as error:
         raise Refusal(
             "model-not-loadable",
@@ -85,12 +87,18 @@ def _predict(keras: Any, model: Any, arguments: Any, eager: bool) -> List[Any]:
 
 
 def _reset(model: Any) -> None:
-    if hasattr(model, "get_layer"):  # a SavedModel has none; its functions start from the saved state
+    if model is not None:  # a SavedModel of Keras 3 has functions only, which start from the saved state
         compat.reset_states(model)
 
 
 def _arguments(model: Any, described: Dict[str, Any], arrays: List[Any]) -> Any:
-    """The probe's arrays in the order of the model's own inputs, matched by name where the names agree."""
+    """The probe's arrays as the model takes them."""
+    arrays = _ordered(model, described, arrays)
+    return arrays[0] if len(arrays) == 1 else arrays
+
+
+def _ordered(model: Any, described: Dict[str, Any], arrays: List[Any]) -> List[Any]:
+    """Arrays in the order of the model's own inputs, matched by name where the names agree."""
     names = [spec["name"] for spec in described["inputs"]]
     own = compat_target.input_names(model)
     if len(own) != len(names):
@@ -98,19 +106,17 @@ def _arguments(model: Any, described: Dict[str, Any], arrays: List[Any]) -> Any:
             "weights-mismatch", "the model has %d inputs, the bundle %d" % (len(own), len(names)), own + names
         )
     if sorted(own) == sorted(names):
-        arrays = [arrays[names.index(name)] for name in own]
-    return arrays[0] if len(arrays) == 1 else arrays
+        return [arrays[names.index(name)] for name in own]
+    return list(arrays)
 
 
-def _signature(loaded: Any, described: Dict[str, Any]) -> Any:
+def _served(serve: Any, described: Dict[str, Any], model: Any) -> Any:
     tf = compat.import_tensorflow()
     dtypes = [spec["dtype"] for spec in described["inputs"]]
 
     def run(arrays: List[Any]) -> List[Any]:
         tensors = [tf.constant(np.asarray(a), dtype=d) for a, d in zip(arrays, dtypes)]
-        outputs = compat_target.call_saved_model(loaded, tensors)
-        outputs = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
-        return [o.numpy() for o in outputs]
+        return [o.numpy() for o in serve(tensors if model is None else _ordered(model, described, tensors))]
 
     return run
 
