@@ -55,6 +55,9 @@ def _wrap(cls: Any, tf: Any) -> None:
         rank = len(inputs.shape)
         kept = {"data_format": self.data_format, "input_spec": self.input_spec}
         changed = {"data_format": "channels_last"}
+        if hasattr(self, "_tf_data_format"):  # TensorFlow 2.3 decides in the constructor
+            kept.update(_tf_data_format=self._tf_data_format, _channels_first=self._channels_first)
+            changed.update(_tf_data_format="N%sC" % "DHW"[5 - rank :], _channels_first=False)
         if hasattr(self, "_convolution_op"):
             kept["_convolution_op"] = self._convolution_op
             nn = getattr(getattr(tf, "compat", None), "v1", tf).nn  # TensorFlow 2 calls the argument `dilations`
