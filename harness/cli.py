@@ -434,6 +434,33 @@ def regress(**given: Any) -> int:
     return outcome.exit_status
 
 
+@cli.command(epilog=EPILOG)
+@click.argument("report", type=_PATH)
+@click.option("--out", type=_PATH, help="Folder for the new results. [default: the old folder's name and -again]")
+def reproduce(report: Path, out: Path | None) -> int:
+    """Run the command of a REPORT again, and say what came out otherwise.
+
+    \b
+    Example:
+      python -m harness reproduce model-migrated
+    """
+    from harness import reproduce as module
+
+    before = module.read(report)
+    folder = report if report.is_dir() else report.resolve().parent
+    out = out or Path(f"{folder.resolve().name}-again")
+    arguments = module.arguments(before, out)
+    for line in module.other_environments(before):
+        console.print(f"Not the same environment: {line}", highlight=False, soft_wrap=True)
+    status = cli.main(args=arguments, prog_name="python -m harness", standalone_mode=False)
+    found = module.differences(before, module.read(out)) if (out / "report.json").exists() else ["no report was made"]
+    for line in found:
+        console.print(f"Not the same: {escape(line)}", highlight=False, soft_wrap=True)
+    if not found:
+        console.print(f"The same as in {folder}: every verdict, comparison and weight.", highlight=False)
+    return int(status or 0) if not found else int(Exit.DIVERGED)
+
+
 @cli.group()
 def envs() -> None:
     """List, create, check and remove the TensorFlow environments.
@@ -535,6 +562,24 @@ def envs_remove(names: tuple[str, ...], backend: str) -> int:
     for spec in _chosen_specs(names):
         gone = backends.get_backend(backend).remove(spec)
         console.print(f"{spec.name}: {'removed' if gone else 'was not there'}", highlight=False)
+    return 0
+
+
+@envs.command("show")
+@click.argument("name")
+@click.option("--sbom", is_flag=True, help="Print its software bill of materials (CycloneDX) and nothing else.")
+def envs_show(name: str, sbom: bool) -> int:
+    """Show what the environment NAME is made of."""
+    from harness import sbom as bill
+
+    (spec,) = _chosen_specs((name,))
+    if sbom:
+        click.echo(bill.of(spec))
+        return 0
+    console.print(f"{spec.name}: TensorFlow {spec.tensorflow}, Python {spec.python}, key {spec.key}", highlight=False)
+    for pin in spec.pins:
+        console.print(f"  {pin.requirement}  {escape(pin.reason)}", highlight=False, soft_wrap=True)
+    console.print(f"  every package with its hashes: {spec.lock_path}", highlight=False, soft_wrap=True)
     return 0
 
 

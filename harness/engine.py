@@ -28,7 +28,6 @@ from harness.worker.tfworker.arrays import ArrayReader, DigestError
 from harness.worker.tfworker.files import FormatError, read_json, write_json
 from harness.workspace import FULL, Workspace
 
-
 #: the evidence of one saved form, and the folder of what was replayed -> the evidence that counts
 Review = Callable[[Evidence, Path], list[Evidence]]
 
@@ -71,7 +70,11 @@ class Stages:
                 f"--untrusted asks for a container, and --backend {name} is none: nothing was opened.",
                 remedy="Leave --backend out, or use `--backend docker`.",
             )
-        return backends.ensure(spec, name, self.progress, fetch_python=self.fetch_python)
+        made = backends.ensure(spec, name, self.progress, fetch_python=self.fetch_python)
+        entry = {"name": spec.name, "backend": made.backend, "key": made.key}
+        if entry not in self.report["environments"]:
+            self.report["environments"].append(entry)
+        return made
 
     def start(self, environment: Environment, flavour: str) -> Worker:
         """A worker that begins to import TensorFlow now, while the job is written; it is ended with the run."""

@@ -100,6 +100,10 @@ class DockerBackend:
 
     name: str = "docker"
 
+    def key(self, spec: EnvSpec) -> str:
+        """See :class:`harness.backends.base.Backend`."""
+        return image_key(spec)
+
     def why_unavailable(self) -> str | None:
         """Why no container can be run from here, or None."""
         try:

@@ -95,6 +95,10 @@ class VenvBackend:
         """Read at each use, so that ``HARNESS_HOME`` may be set after import."""
         return self.home_override or Home.from_environ()
 
+    def key(self, spec: EnvSpec) -> str:
+        """See :class:`harness.backends.base.Backend`."""
+        return spec.key
+
     def why_unavailable(self) -> str | None:
         """Why this machine cannot host such environments, or None."""
         machine = (platform.system(), platform.machine())

@@ -38,6 +38,7 @@ def new(command: Iterable[str] = ()) -> dict[str, Any]:
         "source": None,
         "from": None,
         "to": None,
+        "environments": [],
         "outputs": [],
         "layers": None,
         "weights": None,
