@@ -72,6 +72,13 @@ def _input(layer: Layer) -> None:
 def _bidirectional(layer: Layer) -> None:
     """Since TF 1.13 the wrapper sets masked steps to zero, and does so again at every load."""
     keeps = layer.config.pop(rebuild.KEEPS_MASKED_STEPS, False)
+    sequences = layer.config["layer"]["config"].get("return_sequences")
+    if layer.config.pop(rebuild.ZEROES_LAST_OUTPUT, False) and layer.masked and not sequences:
+        layer.refuse(
+            "a masked Bidirectional of TF 1.13, which gives zeros where the last step is masked",
+            "migrate to Keras 3 (tf2.21)",
+        )
+        return
     if not (keeps and layer.masked and layer.config["layer"]["config"].get("return_sequences")):
         return
     if layer.config.get("merge_mode", "concat") is None:

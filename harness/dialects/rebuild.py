@@ -11,6 +11,8 @@ from harness.dialects.rules import Layer
 LEGACY_BILINEAR = "bilinear, corner-sampled (TF up to 1.14)"
 #: set on a Bidirectional whose version did not zero masked steps
 KEEPS_MASKED_STEPS = "keeps_masked_steps"
+#: set on a Bidirectional of TF 1.13, which gives zeros as its last output where the last step is masked
+ZEROES_LAST_OUTPUT = "zeroes_last_output"
 #: config keys between steps: this Dot is an outer product over the other axes, or a product of matrices
 OUTER_DOT, MATMUL_DOT = "outer_dot", "dot_as_matmul"
 #: config key between steps: this layer hands a mask on without looking at it
@@ -26,8 +28,12 @@ def masked_bidirectional(layer: Layer) -> None:
     It also refuses a wrapped layer that goes backwards already.
     """
     keeps = layer.config.pop(KEEPS_MASKED_STEPS, False)
+    zeroes = layer.config.pop(ZEROES_LAST_OUTPUT, False)
     inner = layer.config["layer"]
     config = inner["config"]
+    if zeroes and layer.masked and not config.get("return_sequences"):
+        two_directions(layer, zeroes=True)
+        return
     alike = config.get("go_backwards") and not layer.config.get("backward_layer")
     if not alike and not (keeps and layer.masked and config.get("return_sequences")):
         return
@@ -36,8 +42,12 @@ def masked_bidirectional(layer: Layer) -> None:
         layer.mask_rule = "same"
 
 
-def two_directions(layer: Layer) -> None:
-    """A Bidirectional as forward layer, backward layer, flip and merge, which is what the wrapper does."""
+def two_directions(layer: Layer, *, zeroes: bool = False) -> None:
+    """A Bidirectional as forward layer, backward layer, flip and merge, which is what the wrapper does.
+
+    ``zeroes``: TF 1.13 gave zeros as the last output where the last step is masked; that is the last of a sequence
+    whose masked steps are zero.
+    """
     inner = layer.config["layer"]
     config = inner["config"]
     if len(layer.input_specs) != 1:
@@ -51,8 +61,11 @@ def two_directions(layer: Layer) -> None:
     }
     made = Expansion(layer)
     (x,) = made.inputs
-    ahead = made.add(inner["class_name"], config, x, name="forward")
-    back = made.add(backward["class_name"], backward["config"], x, name="backward")
+    more = {"return_sequences": True, "zero_output_for_mask": True} if zeroes else {}
+    ahead = made.add(inner["class_name"], {**config, **more}, x, name="forward")
+    back = made.add(backward["class_name"], {**backward["config"], **more}, x, name="backward")
+    if zeroes:
+        ahead, back = (made.operation("Take", {"axis": 1}, side, indices=-1) for side in (ahead, back))
     if config.get("return_sequences"):
         back = made.operation("Flip", {"axis": 1}, back)
     outputs = [ahead, back]
@@ -62,6 +75,9 @@ def two_directions(layer: Layer) -> None:
     for side in ("forward", "backward"):
         for role in _roles(layer, side):
             layer.weight(f"{side}/{role}", to=f"{side}:{role}")
+    if zeroes:
+        made.done(*outputs, why="TF 1.13 gave zeros where the last step is masked, today's gives the last valid output")
+        return
     made.done(*outputs, why="today's Bidirectional sets masked steps to zero, the old one keeps them")
 
 

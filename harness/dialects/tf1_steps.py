@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.dialects.rebuild import KEEPS_MASKED_STEPS, LEGACY_BILINEAR
+from harness.dialects.rebuild import KEEPS_MASKED_STEPS, LEGACY_BILINEAR, ZEROES_LAST_OUTPUT
 from harness.dialects.rules import Layer, Table, rename_class, set_if_absent
 
 
@@ -16,6 +16,12 @@ def _transposed_dilation(layer: Layer) -> None:
 def keeps_masked_steps(layer: Layer) -> None:
     """Bidirectional sets masked steps to zero since TF 1.13; before, and in standalone Keras, it kept them."""
     layer.config[KEEPS_MASKED_STEPS] = True
+
+
+def _zeroes_last_output(layer: Layer) -> None:
+    """TF 1.13 set masked steps to zero also where only the last one is given; TF 1.14 does so for sequences alone."""
+    if layer.masked and KEEPS_MASKED_STEPS not in layer.config:
+        layer.config[ZEROES_LAST_OUTPUT] = True
 
 
 def loses_mask(layer: Layer) -> None:
@@ -45,6 +51,7 @@ UP_1_14: Table = {
     "ActivityRegularization": (loses_mask,),
     "BatchNormalizationV1": (rename_class("BatchNormalization"),),
     "BatchNormalizationV2": (rename_class("BatchNormalization"),),
+    "Bidirectional": (_zeroes_last_output,),
 }
 
 

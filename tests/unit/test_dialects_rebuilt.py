@@ -166,3 +166,15 @@ def test_a_constraint_that_is_gone_goes_with_a_note() -> None:
     done = translate(entry("d", "Dense", **DENSE, kernel_constraint={"class_name": "RadialConstraint", "config": {}}))
     assert config(done, "d")["kernel_constraint"] is None
     assert "training" in next(change.why for change in done.ledger if change.what == "kernel_constraint")
+
+
+@pytest.mark.parametrize(("old", "taken"), [("tf1.12", False), ("tf1.13", True), ("tf1.14", False)])
+def test_tf_1_13_alone_gave_zeros_where_the_last_step_is_masked(old: str, taken: bool) -> None:
+    masking = entry("m", "Masking", mask_value=0.0)
+    inner = {"name": "l", "units": 2, "activation": "tanh", "recurrent_activation": "sigmoid"}
+    layer = entry("b", "Bidirectional", layer={"class_name": "LSTM", "config": inner}, merge_mode="concat")
+    layer["calls"][0]["inputs"] = [["m", 0, 0]]
+    done = translate(masking, layer, old=old)
+    assert any("graph" in found for found in done.graph["layers"]) is taken
+    if taken:
+        assert classes(done, "b") == ["LSTM", "LSTM", "Take", "Take", "Concatenate"]

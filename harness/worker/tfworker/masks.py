@@ -67,7 +67,11 @@ class Masks:
         """The outputs of a layer after which the old Keras lost the mask."""
         if layer.get("mask_rule") != "none":
             return outputs
-        return [t if compat.keras_mask(t) is None else compat_target.without_mask(self.keras, t) for t in outputs]
+        # In Keras 3 the mask of a nested model's output shows only when the model runs.
+        shows = not compat_target.is_keras3(self.keras)
+        return [
+            t if shows and compat.keras_mask(t) is None else compat_target.without_mask(self.keras, t) for t in outputs
+        ]
 
     def _none(self, layer: Dict[str, Any], inputs: List[Any]) -> Any:
         return None
