@@ -19,6 +19,7 @@ import harness
 from harness.backends.base import Limits
 from harness.errors import Exit, HarnessError
 from harness.plan import DEFAULT_TARGET, FORMATS, Options, Plan, check_target, default_out, make_plan, with_formats
+from harness.supplied import Supplied
 
 #: where a person reads; results for programs go to standard output only with --json
 console = Console(stderr=False)
@@ -134,6 +135,16 @@ def _source_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--from", "source_env", default="auto", show_default=True, help="Source environment."),
             click.option("--inputs", type=_PATH, help="Your own samples: an npz with one array per input name."),
             click.option("--fetch-python", is_flag=True, help="Allow a missing Python to be downloaded."),
+            click.option(
+                "--custom-objects",
+                type=_PATH,
+                help="Python file with classes and functions that SOURCE names; runs in the source environment.",
+            ),
+            click.option(
+                "--layer-arguments",
+                type=_PATH,
+                help="TOML file: arguments of constructors that were not saved, a table for each layer or class.",
+            ),
         ]
     ):
         command = option(command)
@@ -195,6 +206,7 @@ def _options(given: dict[str, Any]) -> Options:
         keep_jobs=given["keep_jobs"],
         limits=Limits(memory=given["memory"], storage=given["storage"]),
         untrusted=given["untrusted"],
+        code=Supplied.read(given.get("custom_objects"), given.get("layer_arguments")),
     )
 
 

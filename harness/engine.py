@@ -28,6 +28,8 @@ from harness.worker.tfworker.arrays import ArrayReader, DigestError
 from harness.worker.tfworker.files import FormatError, read_json, write_json
 from harness.workspace import FULL, Workspace
 
+#: written beside a model that needs it to load
+LAYERS_MODULE = "harness_layers.py"
 #: the evidence of one saved form, and the folder of what was replayed -> the evidence that counts
 Review = Callable[[Evidence, Path], list[Evidence]]
 
@@ -228,6 +230,7 @@ def export_bundle(stages: Stages, plan: Plan, worker: Worker) -> Bundle:
     if options.samples:
         files["samples.npz"] = options.samples
         op["samples"] = "in/samples.npz"
+    options.code.add_to(op, files)
     with stages.timed("export"):
         done = stages.run(worker, "export", op, files)
         worker.stop()
@@ -295,6 +298,7 @@ def _import(stages: Stages, bundle: Bundle, target: EnvSpec, worker: Worker) -> 
     done = translation_of(bundle, target, stages.options)
     stages.report["ledger"] = report.ledger(done.ledger)
     stages.renamed = done.renamed
+    stages.report["code"] = report.code(bundle.manifest)
     plan = stages.space.jobs / "plan.json"
     stages.training = training.Stage.of(bundle, done, target, stages.options)
     stages.report["ledger"] += report.ledger(stages.training.ledger)
@@ -307,6 +311,12 @@ def _import(stages: Stages, bundle: Bundle, target: EnvSpec, worker: Worker) -> 
     stages.digests = result["weights"].pop("digests")
     stages.report["weights"] = result["weights"]
     stages.report["to"] = report.environment(target.name, result["versions"])
+    if result["carried"]:
+        module = job.folder / "out" / LAYERS_MODULE
+        os.rename(module, stages.space.path / LAYERS_MODULE)
+        stages.report["artifacts"].append(
+            report.file_artifact(stages.space.path / LAYERS_MODULE, stages.space.path, "python")
+        )
     return {form: job.folder / path for form, path in forms.items()}
 
 

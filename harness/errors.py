@@ -60,6 +60,8 @@ CATALOGUE: dict[str, ErrorKind] = dict(
         _kind("source-wrong-era", Exit.REFUSED, "The file was written by another TensorFlow generation than the chosen source environment reads.", "Leave `--from` at `auto`, or name the environment of the writing version."),
         _kind("source-not-loadable", Exit.REFUSED, "The source TensorFlow itself cannot load the file.", "Read the reason below; a file that its own TensorFlow cannot load has to be repaired there first."),
         _kind("layer-unsupported", Exit.REFUSED, "The model uses layers or arguments without an exact equivalent in the target.", "Each is named below with the reason and a way forward."),
+        _kind("code-missing", Exit.REFUSED, "The model is made of code that its file does not hold, or that no Python here can read.", "Put the classes and functions into a Python file and give it with `--custom-objects FILE.py`; they are found by name, the function of a Lambda by the name of its layer."),
+        _kind("custom-objects-invalid", Exit.USAGE, "What was supplied for layers made of code cannot be used.", "Correct the file; the reason is given above."),
         _kind("model-unsupported", Exit.REFUSED, "The model's structure cannot be carried over.", "The reason is given below."),
         _kind("weights-mismatch", Exit.REFUSED, "Source and target weights do not correspond one to one.", "All missing, unused and mis-shaped weights are listed below."),
         _kind("model-not-loadable", Exit.REFUSED, "The target TensorFlow cannot load the model to be verified.", "Check that it is a `.keras` file or a SavedModel folder of that TensorFlow."),

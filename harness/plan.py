@@ -12,6 +12,7 @@ from harness.artifact import Artifact, Kind, Sources
 from harness.backends.base import NO_LIMITS, Limits
 from harness.envspec import EnvSpec
 from harness.errors import HarnessError
+from harness.supplied import Supplied
 
 #: readers in the source environment, by kind of artifact
 READERS = {
@@ -47,6 +48,7 @@ class Options:
         optimizer_formula: ``native`` takes the target's optimizers, ``pin`` the source's formula where it is another.
         limits: what a worker may use.
         untrusted: whether the source is to be opened in a container or not at all.
+        code: files that a person supplies for layers made of code.
     """
 
     formats: tuple[str, ...] = ()
@@ -59,6 +61,7 @@ class Options:
     optimizer_formula: str = "native"
     limits: Limits = NO_LIMITS
     untrusted: bool = False
+    code: Supplied = field(default_factory=Supplied)
 
     @property
     def translation(self) -> dict[str, str]:
@@ -105,7 +108,7 @@ class Plan:
     @property
     def inputs(self) -> list[Path]:
         """The user's files that are read."""
-        return [self.source, *([self.weights] if self.weights else [])]
+        return [self.source, *([self.weights] if self.weights else []), *self.options.code.files]
 
     def _what(self) -> str:
         if self.weights is None:

@@ -15,8 +15,19 @@ from harness.worker.tfworker.files import FormatError, read_json, sha256_file
 #: Dated log of schema versions; a reader refuses what it does not know.
 #: 1  2026-11-21  first version
 SCHEMA_VERSION = 1
-FEATURES: frozenset[str] = frozenset()
-_MEMBERS = {"manifest.json", "weights.npz", "probes.npz", "optimizer.npz", "step.npz", "SHA256SUMS", "graphs", "assets"}
+#: ``carried-layers``: layers with the key ``carried``, whose computation is below ``graphs``
+FEATURES: frozenset[str] = frozenset({"carried-layers"})
+_MEMBERS = {
+    "manifest.json",
+    "weights.npz",
+    "probes.npz",
+    "optimizer.npz",
+    "step.npz",
+    "SHA256SUMS",
+    "graphs",
+    "graphs.npz",
+    "assets",
+}
 _REQUIRED = {"schema_version", "min_reader", "required_features", "producer", "source", "model", "arrays", "probes"}
 _ARRAY = {"name": str, "file": str, "member": str, "shape": [int], "dtype": str, "stored_dtype": str, "sha256": str}
 _SPEC = {"name": str, "shape": list, "dtype": str}

@@ -14,7 +14,7 @@ from harness.dialects import keras2_landing, keras3_step, masks, names, standalo
 from harness.dialects.normalization import always_training
 from harness.dialects.rules import EVERY, Change, Layer, Obstacle, Rule, Table, unchanged
 from harness.errors import HarnessError
-from harness.worker.tfworker.topology import leaves
+from harness.worker.tfworker.topology import leaves, tensors_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -289,6 +289,8 @@ class _Run:
                     )
                 )
             return nested
+        if "carried" in entry:
+            return self._carried(entry, path)
         config = dict(entry["config"])
         if "wrapped" in entry:
             config["layer"] = self._wrapped_model(entry["wrapped"], path)
@@ -337,6 +339,29 @@ class _Run:
                     self.inside[path, role] = ((*path, *leaf), bare)
         masked = {(*path, *inner) for inner in masks.masked_layers(graph)}
         return {"name": graph["name"], "graph": self.graph(graph, path, masked)}
+
+    def _carried(self, entry: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+        """A layer whose computation the bundle holds as graphs; tensors among its arguments become inputs."""
+        why = "its Python code is not needed any more: the operations that it consists of were recorded"
+        where = "/".join(path)
+        if self.new != "keras-3":
+            remedy = "migrate to a target with Keras 3"
+            self.obstacles.append(
+                Obstacle(layer=where, class_name=entry["class_name"], reason="it is a recorded graph", remedy=remedy)
+            )
+            return _entry(entry)
+        step = self.steps[-1].name
+        self.ledger.append(
+            Change(layer=where, step=step, what="class_name", before=entry["class_name"], after="GraphLayer", why=why)
+        )
+        sites = entry["carried"]["calls"]
+        calls = []
+        for call, site in zip(entry["calls"], sites, strict=True):
+            inputs = [*call["inputs"], *tensors_of(list(call["kwargs"].values()))]
+            calls.append({"inputs": inputs, "kwargs": {"site": site} if len(set(sites)) > 1 else {}})
+        carried = {**entry["carried"], "trainable": entry["config"].get("trainable", True) is not False}
+        done = {"name": entry["name"], "class_name": "GraphLayer", "origin": entry["class_name"], "config": None}
+        return {**done, "calls": calls, "carried": carried}
 
     def weight(self, path: tuple[str, ...], role: str) -> dict[str, Any] | None:
         """Where one source weight goes; a target role may name a layer inside an expansion (``inner:kernel``).

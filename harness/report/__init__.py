@@ -15,6 +15,7 @@ from harness.dialects.rules import Change
 from harness.errors import Exit, HarnessError
 from harness.verify import Evidence, LayerResult
 from harness.verify.compare import Comparison
+from harness.worker.tfworker.topology import leaves
 
 REPORT_SCHEMA = 1
 #: status by exit code of an error
@@ -43,6 +44,7 @@ def new(command: Iterable[str] = ()) -> dict[str, Any]:
         "layers": None,
         "weights": None,
         "training": None,
+        "code": [],
         "ledger": [],
         "probes": [],
         "artifacts": [],
@@ -98,6 +100,21 @@ def _layer(result: LayerResult, *, short: bool = False) -> dict[str, Any]:
     if short:
         comparison = {key: comparison[key] for key in ("max_abs", "max_rel", "tolerance", "ok")}
     return {**row, **comparison}
+
+
+def code(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The layers made of code, and which way each went."""
+    ran = set(manifest["source"].get("bytecode_run", ()))
+    return [
+        {
+            "layer": "/".join(path),
+            "class_name": layer["class_name"],
+            "way": "carried",
+            "bytecode_run": path[-1] in ran,
+        }
+        for path, layer in leaves(manifest["model"]["graph"])
+        if "carried" in layer
+    ]
 
 
 def ledger(changes: Iterable[Change]) -> list[dict[str, Any]]:

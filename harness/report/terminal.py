@@ -26,6 +26,7 @@ def show(report: Mapping[str, Any], folder: Path, console: Console) -> None:
         _training(report["training"], console)
     for line in report["not_checked"]:
         console.print(f"Not checked: {escape(line)}", highlight=False, soft_wrap=True)
+    _code(report["code"], console)
     if report["ledger"]:
         _ledger(report["ledger"], console)
     status = report["status"]
@@ -116,6 +117,15 @@ def _divergent(first: Mapping[str, Any], console: Console) -> None:
         console.print(
             f"  at {list(worst['index'])}: expected {worst['expected']}, found {worst['found']}", highlight=False
         )
+
+
+def _code(rows: list[Mapping[str, Any]], console: Console) -> None:
+    if rows:
+        ran = sum(row["bytecode_run"] for row in rows)
+        note = f"; Python bytecode of the file was run for {ran} of them, in the source environment only" if ran else ""
+        names = ", ".join(row["layer"] for row in rows[:SHOWN]) + (", …" if len(rows) > SHOWN else "")
+        line = f"Layers made of code ({len(rows)}), carried over as graphs: {names}{note}."
+        console.print(escape(line), highlight=False, soft_wrap=True)
 
 
 def _ledger(rows: list[Mapping[str, Any]], console: Console) -> None:

@@ -5,9 +5,12 @@ in the model's configuration as data: a list of TensorFlow operations. Import th
 It depends on TensorFlow and Keras 3 only and may be copied next to the model.
 """
 
+import base64
 import hashlib
 import json
+import zlib
 
+import keras
 import numpy as np
 import tensorflow as tf
 from google.protobuf import json_format
@@ -72,7 +75,7 @@ class Graph:
         nodes = self._needed([t for t in tensors if t not in made], operations, made)
         names = {node.name for node in nodes}
         graph_def = graph_pb2.GraphDef(versions=self.graph_def.versions, library=self.graph_def.library)
-        used = set(tensors)
+        used = set()
         for node in nodes:
             kept = graph_def.node.add()
             kept.CopyFrom(node)
@@ -119,7 +122,7 @@ class Graph:
     def _digest(self, neutral):
         """sha256 of the graph and of the arrays that it names: its functions get names that no other graph uses."""
         digest = hashlib.sha256(json.dumps(neutral, sort_keys=True).encode())
-        for name in sorted(set(_arrays(neutral))):
+        for name in sorted(set(stored_arrays(neutral))):
             array = np.asarray(self._array(name))
             digest.update(repr(array.tolist()).encode() if array.dtype == object else array.tobytes())
         return digest.hexdigest()
@@ -196,16 +199,16 @@ class Graph:
         return tf.make_tensor_proto(array, dtype, value["shape"], allow_broadcast=True)
 
 
-def _arrays(value):
+def stored_arrays(value):
     """Names of the stored arrays that a neutral graph uses."""
     if isinstance(value, dict):
         if isinstance(value.get("array"), str) and "dtype" in value:
             yield value["array"]
         for item in value.values():
-            yield from _arrays(item)
+            yield from stored_arrays(item)
     elif isinstance(value, list):
         for item in value:
-            yield from _arrays(item)
+            yield from stored_arrays(item)
 
 
 def _tensor(name):
@@ -215,3 +218,147 @@ def _tensor(name):
 
 def _number(value):
     return float(value) if isinstance(value, str) else value
+
+
+def pack(array):
+    """An array as JSON: numbers as compressed base64 of little-endian bytes, byte strings one by one."""
+    array = np.asarray(array)
+    if array.dtype == object:
+        return {"shape": list(array.shape), "strings": [base64.b64encode(i).decode() for i in array.ravel().tolist()]}
+    little = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
+    content = base64.b64encode(zlib.compress(little.tobytes(), 6)).decode()
+    return {"dtype": array.dtype.name, "shape": list(array.shape), "zlib": content}
+
+
+def unpack(value):
+    """The array that :func:`pack` wrote."""
+    if "strings" in value:
+        items = np.empty(len(value["strings"]), dtype=object)
+        items[:] = [base64.b64decode(item) for item in value["strings"]]
+        return items.reshape(value["shape"])
+    data = zlib.decompress(base64.b64decode(value["zlib"]))
+    return np.frombuffer(data, np.dtype(value["dtype"]).newbyteorder("<")).reshape(value["shape"])
+
+
+@keras.saving.register_keras_serializable(package="harness", name="GraphLayer")
+class GraphLayer(keras.layers.Layer):
+    """A layer of an old model as the TensorFlow operations that it consisted of, with weights, phases and gradients.
+
+    Args:
+        origin: what the layer was: its class, for people.
+        weights: list of ``{"role", "shape", "dtype", "trainable"}``.
+        sites: one for every form in which the layer was called: shapes, and the graphs of both phases.
+        graphs: key -> neutral graph.
+        arrays: name -> packed array, the large constants of the graphs.
+        returns_list: whether a call gives a list, even of one tensor.
+    """
+
+    def __init__(self, origin, weights, sites, graphs, arrays, returns_list=False, **kwargs):
+        super().__init__(**kwargs)
+        self._data = {"origin": origin, "weights": weights, "sites": sites, "graphs": graphs, "arrays": arrays}
+        self._data["returns_list"] = returns_list
+        self.supports_masking = True
+        self.supports_jit = False  # XLA does not know every operation, and no free loops
+        held = {name: unpack(value) for name, value in arrays.items()}
+        self._graphs = {key: Graph(graph, held.__getitem__) for key, graph in graphs.items()}
+        self._functions = {}
+        self._by_role = {
+            row["role"]: self.add_weight(
+                name=row["role"],
+                shape=row["shape"],
+                dtype=row["dtype"],
+                trainable=row["trainable"],
+                initializer="zeros",
+            )
+            for row in weights
+        }
+        self.built = True
+
+    def get_config(self):
+        return {**super().get_config(), **self._data}
+
+    def build(self, *args, **kwargs):
+        self.built = True
+
+    def roles(self):
+        """(role, weight) of every weight."""
+        return list(self._by_role.items())
+
+    def call(self, inputs, training=None, mask=None, site=None):
+        tensors = tf.nest.flatten(inputs)
+        described = self._site(tensors, site)
+        masks = self._masks(tensors, mask)
+        if training is None or isinstance(training, (bool, int)):
+            return self._run(described["training" if training else "inference"], tensors, masks)
+        return tf.cond(
+            tf.cast(training, tf.bool),
+            lambda: self._run(described["training"], tensors, masks),
+            lambda: self._run(described["inference"], tensors, masks),
+        )
+
+    def compute_output_spec(self, inputs, training=None, mask=None, site=None):
+        tensors = tf.nest.flatten(inputs)
+        described = self._site(tensors, site)
+        batch = tensors[0].shape[0] if tensors and len(tensors[0].shape) else None
+        made = []
+        for _, shape, dtype in described["inference"]["outputs"]:
+            if shape is None:
+                raise ValueError("the layer %r gives a tensor of unknown rank" % self.name)
+            shape = [batch if i == 0 and size is None else size for i, size in enumerate(shape)]
+            made.append(keras.KerasTensor(shape, dtype=dtype))
+        return made if self._data["returns_list"] else made[0]
+
+    def compute_mask(self, inputs, previous_mask):
+        site = self._site(tf.nest.flatten(inputs), None)
+        if site["mask"] is None:
+            return None
+        given = self._masks(tf.nest.flatten(inputs), previous_mask)[site["mask"]["input"]]
+        return [given for _ in site["inference"]["outputs"]] if self._data["returns_list"] else given
+
+    def _masks(self, tensors, mask):
+        masks = list(mask) if isinstance(mask, (list, tuple)) else [mask]
+        return masks + [None] * (len(tensors) - len(masks))
+
+    def _site(self, tensors, site):
+        """The site of a call: the one that is named, or the first whose shapes fit."""
+        sites = self._data["sites"]
+        if site is not None or len(sites) == 1:
+            return sites[site or 0]
+        for described in sites:
+            if len(described["inputs"]) == len(tensors) and all(map(_fits, tensors, described["inputs"])):
+                return described
+        shapes = [tuple(tensor.shape) for tensor in tensors]
+        raise ValueError("the layer %r was never called with inputs of the shapes %s" % (self.name, shapes))
+
+    def _run(self, phase, tensors, masks):
+        if not tf.executing_eagerly():
+            return self._inside(phase, tensors, masks)
+        key = json.dumps([phase["graph"], phase["outputs"], phase["updates"], [m is not None for m in masks]])
+        if key not in self._functions:
+            self._functions[key] = tf.function(
+                lambda *given: self._inside(phase, given[0], given[1]), autograph=False, reduce_retracing=True
+            )
+        return self._functions[key](list(tensors), list(masks))
+
+    def _inside(self, phase, tensors, masks):
+        feeds = {}
+        for name, tensor, (_, dtype) in zip(phase["inputs"], tensors, phase["specs"]):
+            feeds[name] = tf.cast(tensor, dtype)
+        for name, mask, tensor in zip(phase["masks"], masks, tensors):
+            if name is not None:
+                # What the source had a mask for, and is given none now, counts whole.
+                shape = tf.shape(tensor)[:2]
+                feeds[name] = tf.ones(shape, tf.bool) if mask is None else tf.cast(mask, tf.bool)
+        variables = {name: self._by_role[role].value for name, role in phase["variables"].items()}
+        names = [name for name, _, _ in phase["outputs"]]
+        made = self._graphs[phase["graph"]].run(feeds, variables, names, phase["updates"])
+        for tensor, (_, shape, _) in zip(made, phase["outputs"]):
+            tensor.set_shape(shape)
+        return made if self._data["returns_list"] else made[0]
+
+
+def _fits(tensor, spec):
+    shape = spec[0]
+    return len(tensor.shape) == len(shape) and all(
+        a is None or b is None or a == b for a, b in zip(tuple(tensor.shape), shape)
+    )

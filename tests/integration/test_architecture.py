@@ -124,7 +124,7 @@ def test_an_architecture_with_a_lambda_is_refused_before_it_is_built(run: Harnes
     )
     done = run("migrate", model, "--weights", weights)
     assert done.status == 3
-    assert "code (class Lambda): its Python bytecode is not run" in done.text
+    assert "code (class Lambda): its function is no Python bytecode" in done.text
 
 
 @pytest.fixture(scope="module")

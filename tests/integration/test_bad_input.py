@@ -175,13 +175,14 @@ def test_every_layer_without_usable_code_is_listed_at_once(run: Harness, tmp_pat
     assert done.status == 3, done.text
     assert "Traceback" not in done.text
     error = done.report["error"]
-    assert error["code"] == "layer-unsupported"
+    assert error["code"] == "code-missing"
     assert error["message"] == "3 layers are made of code that the file does not carry in a usable form"
     assert sorted(error["details"]) == [
         "capsule_1 (class Capsule): no source for this class",
         "squeeze_1 (class Squeeze): no source for this class",
-        "twice (class Lambda): its Python bytecode is not run",
+        "twice (class Lambda): its function is no Python bytecode: no Python writes a function like that",
     ]
+    assert "class Capsule(keras.layers.Layer):  # capsule_1\n    ..." in error["remedy"]
     jsonschema.validate(json.loads((tmp_path / "out" / "report.json").read_text()), reports.schema())
     # The refusal is on record, and nothing else was made.
     assert {name: entry for name, entry in content(tmp_path).items() if name != "out/report.json"} == before

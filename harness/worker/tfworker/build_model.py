@@ -10,7 +10,7 @@ Nothing of the plan is code: layers are looked up among Keras's own, in safe mod
 import os
 from typing import Any, Dict, List
 
-from . import compat, compat_target, topology, training_keras3, transforms
+from . import carried, compat, compat_target, topology, training_keras3, transforms
 from .arrays import ArrayReader, sha256_array
 from .errors import Refusal
 from .files import read_json
@@ -29,6 +29,7 @@ def build_model(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     reader = ArrayReader(request["bundle"], manifest["arrays"])
     context.step("build the model")
     compat.clear(keras)
+    carries = carried.fill(plan["graph"], request["bundle"], reader)
     model = build(keras, plan["graph"])
     context.step("assign the weights")
     weights = assign(model, plan, reader)
@@ -37,10 +38,13 @@ def build_model(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
         context.step("compile the model")
         training = training_keras3.compile_model(keras, model, plan["training"], reader)
     context.step("save the model")
+    if carries:  # a SavedModel needs nothing, but its layers can be rebuilt with it
+        carried.write_module(os.path.dirname(list(request["forms"].values())[0]))
     for form, path in request["forms"].items():
         compat_target.save(keras, model, form, path)
     parameters = int(model.count_params())
-    return {"weights": weights, "versions": compat.versions(keras), "parameters": parameters, "training": training}
+    made = {"weights": weights, "versions": compat.versions(keras), "parameters": parameters, "training": training}
+    return dict(made, carried=carries)
 
 
 def build(keras: Any, graph: Dict[str, Any]) -> Any:
@@ -57,6 +61,8 @@ def build(keras: Any, graph: Dict[str, Any]) -> Any:
 def _make(keras: Any, layer: Dict[str, Any]) -> Any:
     if "graph" in layer:
         return build(keras, dict(layer["graph"], name=layer["name"]))
+    if "carried" in layer:
+        return carried.make(layer)
     _refuse_foreign(layer)
     config = {key: _inner(keras, value) for key, value in layer["config"].items()}
     config["name"] = layer["name"]

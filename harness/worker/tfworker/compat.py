@@ -77,9 +77,10 @@ def load_model(keras: Any, path: str, custom_objects: Any = None) -> Any:
     return keras.models.load_model(path, custom_objects=objects, compile=False)
 
 
-def build_model(keras: Any, config: Any) -> Any:
+def build_model(keras: Any, config: Any, custom_objects: Any = None) -> Any:
     """The model of an architecture, ``{"class_name", "config", ...}``, with weights as its initializers make them."""
-    return keras.models.model_from_json(json.dumps(config), custom_objects=dict(activation_functions()))
+    objects = dict(activation_functions(), **(custom_objects or {}))
+    return keras.models.model_from_json(json.dumps(config), custom_objects=objects)
 
 
 def _weights_module(keras: Any) -> Any:

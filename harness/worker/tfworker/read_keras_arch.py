@@ -8,9 +8,9 @@ import json
 import os
 from typing import Any, Dict
 
-from . import channels, compat, cpu, h5_weights
+from . import channels, compat, compat_graph, cpu, custom, h5_weights
 from .errors import Refusal
-from .foreign_code import refuse_foreign_code
+from .foreign_code import Code
 from .loading import first_loadable
 from .repair import restore_axes
 from .write_bundle import file_entry, write_bundle
@@ -32,20 +32,24 @@ def read_keras_arch(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     keras = compat.import_keras(request["flavour"])
     name = request.get("source_name") or os.path.basename(request["source"])
     architecture = read_architecture(request["source"], name)
-    refuse_foreign_code(keras, architecture)
+    code = Code(keras, architecture, custom.load_objects(request.get("custom_objects")), request.get("layer_arguments"))
+    compat_graph.resource_variables(compat.import_tensorflow(), bool(code.layers))
     weights = h5_weights.read_weights(request["weights"])
     context.step("build the model")
     transposed = channels.transpose_on_cpu(keras)
-    config, replaced = cpu.rewrite(restore_axes(architecture))
-    model, repaired = first_loadable(
-        keras, config, name, lambda chosen: compat.build_model(keras, chosen), lambda: list(weights["layers"])
-    )
+    config, replaced = cpu.rewrite(restore_axes(code.config))
+
+    def make(chosen: Any) -> Any:
+        return compat.build_model(keras, chosen, code.objects)
+
+    model, repaired = first_loadable(keras, config, name, make, lambda: list(weights["layers"]), code.explain)
     context.step("load the weights")
     backend = weights["backend"] or architecture.get("backend")
     renamed = h5_weights.load(keras, model, weights["layers"], weights["keras_version"], backend, must_change=True)
     source = dict(file_entry(request["source"], name), kind="keras_arch", replaced_layers=replaced + transposed)
     source.update(keras_version=architecture.get("keras_version") or weights["keras_version"], backend=backend)
     source["repaired"] = repaired
+    source["bytecode_run"] = code.ran
     source["weights"] = file_entry(request["weights"], request.get("weights_name"))
     source["weights_renamed"] = renamed
     found = {"config": architecture, "training": None, "optimizer_weights": False, "source": source}

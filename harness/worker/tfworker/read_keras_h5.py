@@ -1,7 +1,8 @@
 """Operation ``read_keras_h5``: a whole-model HDF5 file, loaded by the Keras of this environment, becomes a bundle.
 
 Request: ``{"op": "read_keras_h5", "source": "in/model.h5", "bundle": "out/bundle", "flavour": "tf.keras",
-"dialect": "tf1.15", "samples": "in/samples.npz" or null, "layer_budget": bytes}``
+"dialect": "tf1.15", "samples": "in/samples.npz" or null, "layer_budget": bytes,
+"custom_objects": "in/custom_objects.py" or null, "layer_arguments": {layer or class: {argument: value}} or null}``
 """
 
 import json
@@ -10,9 +11,9 @@ from typing import Any, Dict
 
 import h5py
 
-from . import channels, compat, cpu
+from . import channels, compat, compat_graph, cpu, custom
 from .errors import Refusal
-from .foreign_code import refuse_foreign_code
+from .foreign_code import Code
 from .h5_weights import read_weights, text
 from .loading import first_loadable, whole_model
 from .repair import restore_axes
@@ -28,20 +29,24 @@ def read_keras_h5(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     keras = compat.import_keras(request["flavour"])
     path = request["source"]
     found = read_attributes(path)
-    refuse_foreign_code(keras, found["config"])
+    code = Code(
+        keras, found["config"], custom.load_objects(request.get("custom_objects")), request.get("layer_arguments")
+    )
+    compat_graph.resource_variables(compat.import_tensorflow(), bool(code.layers))
     context.step("load the model")
     transposed = channels.transpose_on_cpu(keras)
-    config, replaced = cpu.rewrite(restore_axes(found["config"]))
+    config, replaced = cpu.rewrite(restore_axes(code.config))
     what = os.path.basename(path)
+
+    def make(chosen: Any) -> Any:
+        return whole_model(keras, path, found, chosen, code.objects)
+
     model, repaired = first_loadable(
-        keras,
-        config,
-        what,
-        lambda chosen: whole_model(keras, path, found, chosen),
-        lambda: list(read_weights(path)["layers"]),
+        keras, config, what, make, lambda: list(read_weights(path)["layers"]), code.explain
     )
     source = dict(file_entry(path, request.get("source_name")), kind="keras_h5", replaced_layers=replaced + transposed)
     source["repaired"] = repaired
+    source["bytecode_run"] = code.ran
     found["source"] = dict(source, keras_version=found["keras_version"], backend=found["backend"])
     return write_bundle(keras, model, found, request, context)
 

@@ -15,7 +15,7 @@ from typing import Any, Dict, List
 
 import numpy as np
 
-from . import channels, compat, compat_target
+from . import carried, channels, compat, compat_target
 from .arrays import ArrayReader, ArrayWriter
 from .errors import Refusal
 from .files import read_json, write_json
@@ -27,6 +27,8 @@ def replay(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     keras = compat.import_keras(request["flavour"])
     manifest = read_json(os.path.join(request["bundle"], "manifest.json"))
     reader = ArrayReader(request["bundle"], manifest["arrays"])
+    if "carried-layers" in manifest["required_features"] and request["format"] != "saved_model":
+        carried.register()
     context.step("load the saved model")
     transposed = channels.transpose_on_cpu(keras)
     model = _attempt(keras, request, compat_target.load, request["format"])

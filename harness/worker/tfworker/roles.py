@@ -40,6 +40,8 @@ def _unique(found: List[Role]) -> List[Role]:
 
 
 def _walk(layer: Any, prefix: str) -> List[Role]:
+    if hasattr(layer, "roles"):  # a carried layer names its weights itself
+        return [(prefix + role, variable) for role, variable in layer.roles()]
     found = [(prefix + _attribute(layer, v), v) for v in _own(layer)]
     for extra, child in _children(layer):
         found.extend(_walk(child, prefix + extra))

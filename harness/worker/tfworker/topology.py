@@ -134,15 +134,16 @@ def _references(graph: Graph) -> List[Tensor]:
     found = graph["inputs"] + graph["outputs"]
     for layer in graph["layers"]:
         for call in layer["calls"]:
-            found = found + call["inputs"] + [v for k in call["kwargs"].values() for v in _kwarg_tensors(k)]
+            found = found + call["inputs"] + [v for k in call["kwargs"].values() for v in tensors_of(k)]
     return found
 
 
-def _kwarg_tensors(value: Any) -> List[Tensor]:
+def tensors_of(value: Any) -> List[Tensor]:
+    """The tensors in nested lists of arguments, in order."""
     if _is_tensor(value):
         return [value]
     if isinstance(value, (list, tuple)):
-        return [t for item in value for t in _kwarg_tensors(item)]
+        return [t for item in value for t in tensors_of(item)]
     return []
 
 
@@ -178,7 +179,7 @@ def schedule(graph: Graph) -> List[Any]:
         waiting = []
         for layer, index in pending:
             call = layer["calls"][index]
-            needs = call["inputs"] + _kwarg_tensors(list(call["kwargs"].values()))
+            needs = call["inputs"] + tensors_of(list(call["kwargs"].values()))
             earlier = index == 0 or (layer["name"], index - 1) in made
             if earlier and all((n[0], n[1]) in made for n in needs):
                 made.add((layer["name"], index))

@@ -5,10 +5,11 @@ from typing import Any, Dict, List
 
 import numpy as np
 
-from . import compat, record, topology, train_step, training
+from . import carry, compat, record, topology, train_step, training
 from .arrays import ArrayWriter
 from .errors import Refusal
 from .files import sha256_file, write_json
+from .foreign_code import without_code
 from .roles import roles_of
 
 SCHEMA_VERSION = 1
@@ -23,8 +24,14 @@ def write_bundle(keras: Any, model: Any, found: Dict[str, Any], request: Dict[st
     Raises Refusal: model-unsupported, probes-impossible, samples-invalid.
     """
     bundle = request["bundle"]
-    graph = _graph(model)
+    with carry.plain_configs(keras, model, found["config"]):
+        graph = _graph(model)
     os.makedirs(bundle)
+    carrier = carry.Carrier(keras, model, bundle)
+    foreign = carry.carried_layers(keras, model, graph)
+    if foreign:
+        context.step("trace the layers made of code")
+        carrier.carry(foreign)
     context.step("write the weights")
     with ArrayWriter(os.path.join(bundle, "weights.npz")) as writer:
         arrays = _write_weights(keras, model, graph, writer)
@@ -32,8 +39,9 @@ def write_bundle(keras: Any, model: Any, found: Dict[str, Any], request: Dict[st
     with ArrayWriter(os.path.join(bundle, "probes.npz")) as writer:
         probes, entries = record.record(keras, model, graph, writer, request)
     manifest = _manifest(keras, request, found, model, graph)
+    manifest["required_features"] = ["carried-layers"] if foreign else []
     manifest["probes"] = probes
-    manifest["arrays"] = arrays + entries
+    manifest["arrays"] = arrays + entries + carrier.entries
     _write_training(keras, model, graph, found, request, manifest, context)
     write_json(os.path.join(bundle, "manifest.json"), manifest)
     _write_checksums(bundle)
@@ -57,6 +65,9 @@ def _write_training(
         return
     if asked == "auto" and sum(compat.size_of(v) for v in model.weights) > train_step.LIMIT:
         trained["step"] = train_step.skipped("the model has more than %d weights" % train_step.LIMIT)
+        return
+    if manifest["required_features"]:
+        trained["step"] = train_step.skipped("the model has layers made of code, which are recorded in their own types")
         return
     context.step("take one training step")
     state = training.read_state(path) if trained["state"] == "carried" else []
@@ -168,24 +179,14 @@ def _plain(value: Any) -> Any:
     return str(getattr(value, "name", value))
 
 
-def _layer_at(model: Any, path: Any) -> Any:
-    for name in path:
-        model = next(layer for layer in _layers(model) if layer.name == name)
-    return model
-
-
-def _layers(model: Any) -> List[Any]:
-    """Layers of a model, the input layer of a Sequential included."""
-    inputs = [getattr(t, "_keras_history", [None])[0] for t in compat.input_tensors(model)]
-    return list(model.layers) + [layer for layer in inputs if layer is not None]
-
-
 def owners_of(model: Any, graph: Dict[str, Any]) -> List[Any]:
     """(path of layer names, role, variable, whether it is trained) of every weight of a live model."""
     owners = []  # type: List[Any]
     for path, layer in topology.leaves(graph):
-        if layer["class_name"] != "InputLayer":
-            live = _layer_at(model, path)
+        live = carry.layer_at(model, path) if layer["class_name"] != "InputLayer" else None
+        if "carried" in layer:
+            owners += [(path, role, variable, trains) for role, variable, trains in carry.weights_of(live)]
+        elif live is not None:
             trainable = {id(v) for v in live.trainable_weights}
             owners += [(path, role, variable, id(variable) in trainable) for role, variable in roles_of(live)]
     return owners
@@ -226,13 +227,15 @@ def _manifest(keras: Any, request: Dict[str, Any], found: Any, model: Any, graph
             "inputs": [{"name": n, "shape": s, "dtype": d} for n, (s, d) in zip(compat.input_names(model), inputs)],
             "outputs": [{"name": n, "shape": s, "dtype": d} for n, (s, d) in zip(compat.output_names(model), outputs)],
             "training": training.absent(found["training"], found["optimizer_weights"]),
-            "config_as_found": found["config"],
+            "config_as_found": without_code(found["config"]),
         },
     }
 
 
 def _write_checksums(bundle: str) -> None:
-    names = sorted(name for name in os.listdir(bundle) if name != "SHA256SUMS")
+    names = sorted(
+        os.path.relpath(os.path.join(folder, name), bundle) for folder, _, names in os.walk(bundle) for name in names
+    )
     lines = ["%s  %s\n" % (sha256_file(os.path.join(bundle, name)), name) for name in names]
     with open(os.path.join(bundle, "SHA256SUMS"), "w") as stream:
         stream.writelines(lines)

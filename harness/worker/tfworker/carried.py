@@ -1,0 +1,88 @@
+"""Carried layers in the target: what the bundle holds of them becomes the configuration of a ``GraphLayer``."""
+
+import os
+from typing import Any, Dict, Iterator
+
+from .arrays import ArrayReader
+from .errors import Refusal
+from .files import read_json
+from .graphs.prune import refuse_outside
+
+MODULE = "harness_layers"
+
+
+def fill(graph: Dict[str, Any], bundle: str, reader: ArrayReader) -> int:
+    """Give every carried layer of a plan's graph its whole ``config``; returns their number.
+
+    Raises Refusal: bundle-invalid, model-unsupported.
+    """
+    count = 0
+    for layer in graph["layers"]:
+        if "graph" in layer:
+            count += fill(layer["graph"], bundle, reader)
+        elif "carried" in layer:
+            layer["config"] = _config(layer, bundle, reader)
+            count += 1
+    return count
+
+
+def make(layer: Dict[str, Any]) -> Any:
+    """The live layer of a filled entry."""
+    import harness_layers
+
+    return harness_layers.GraphLayer(name=layer["name"], **layer["config"])
+
+
+def register() -> None:
+    """Let Keras know the class of carried layers, as a user does before loading such a model."""
+    import harness_layers  # noqa: F401
+
+
+def write_module(folder: str) -> None:
+    """Put the module that loads carried layers beside a saved model."""
+    import harness_layers
+
+    with open(harness_layers.__file__, "rb") as stream, open(os.path.join(folder, MODULE + ".py"), "wb") as out:
+        out.write(stream.read())
+
+
+def _config(layer: Dict[str, Any], bundle: str, reader: ArrayReader) -> Dict[str, Any]:
+    import harness_layers
+
+    carried = layer["carried"]
+    graphs, arrays = {}, {}  # type: Dict[str, Any], Dict[str, Any]
+    sites = []
+    for site in carried["sites"]:
+        site = dict(site)
+        for name in ("inference", "training"):
+            phase = dict(site[name], specs=site["inputs"])
+            graphs[phase["graph"]] = _graph(bundle, phase["graph"])
+            site[name] = phase
+        sites.append(site)
+    for graph in graphs.values():
+        refuse_outside(list(_ops(graph)))
+        for name in harness_layers.stored_arrays(graph):
+            arrays[name] = harness_layers.pack(reader.get(name))
+    weights = [{key: w[key] for key in ("role", "shape", "dtype", "trainable")} for w in carried["weights"]]
+    return {
+        "origin": {"class_name": layer["origin"]},
+        "weights": weights,
+        "sites": sites,
+        "graphs": graphs,
+        "arrays": arrays,
+        "returns_list": carried["list"],
+        "trainable": carried.get("trainable", True),
+    }
+
+
+def _graph(bundle: str, name: str) -> Any:
+    folder, _, file = name.partition("/")
+    if folder != "graphs" or file != os.path.basename(file) or not file.endswith(".json"):
+        raise Refusal("bundle-invalid", "%r is no name of a graph" % name)
+    return read_json(os.path.join(bundle, "graphs", file))
+
+
+def _ops(graph: Dict[str, Any]) -> Iterator[str]:
+    for part in [graph] + graph["library"]:
+        for node in part["nodes"]:
+            yield node["op"]
