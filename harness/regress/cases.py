@@ -9,8 +9,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from harness import artifact
-from harness.artifact import Artifact, Kind
+from harness.artifact import Artifact, Kind, Sources
 from harness.errors import HarnessError
+from harness.plan import READERS
 
 ZOO = "zoo"
 
@@ -21,7 +22,8 @@ class Case:
 
     Attributes:
         id: stable name in tables, baselines and file names.
-        path: the artifact.
+        path: the whole model, or the architecture.
+        weights: the weights file of an architecture, else None.
         suite: where it is from: ``zoo``, or the name of a folder.
         layers: classes it uses, for the table by layer.
         golden: inputs and outputs recorded by others (npz with ``input:*`` and ``output:*``), or None.
@@ -36,6 +38,8 @@ class Case:
     golden: Path | None = None
     keras_version: str | None = None
     backend: str | None = None
+    weights: Path | None = None
+    kind: Kind = Kind.KERAS_H5
 
 
 def zoo_cases(folder: Path) -> Iterator[Case]:
@@ -56,23 +60,41 @@ def zoo_cases(folder: Path) -> Iterator[Case]:
 
 
 def folder_cases(folder: Path, suite: str | None = None) -> Iterator[Case]:
-    """Every whole-model HDF5 file below a folder, recognised by content; ids begin with the folder's name."""
+    """Every whole-model HDF5 file below a folder, and every architecture whose weights lie beside it.
+
+    Recognised by content; ids begin with the folder's name.
+    """
     suite = suite or folder.resolve().name
     for path in sorted(folder.rglob("*")):
-        if not path.is_file() or path.suffix in (".json", ".npz", ".md"):
+        if not path.is_file() or path.suffix in (".npz", ".md"):
             continue
-        found = _sniffed(path)
-        if found is not None and found.kind == Kind.KERAS_H5:
+        found = _sources(path)
+        if found is not None:
             golden = path.with_name("golden.npz")
             yield Case(
                 id=f"{suite}:{path.relative_to(folder).as_posix()}",
                 path=path,
                 suite=suite,
-                layers=tuple(sorted(found.layer_classes)),
+                layers=tuple(sorted(found.model.layer_classes)),
                 golden=golden if golden.is_file() else None,
                 keras_version=found.keras_version,
                 backend=found.backend,
+                weights=found.weights.path if found.weights else None,
+                kind=found.model.kind,
             )
+
+
+def _sources(path: Path) -> Sources | None:
+    """The model that a file is, alone or with the weights beside it; None for any other file."""
+    found = _sniffed(path)
+    if found is None or found.kind not in READERS:
+        return None
+    if found.kind is Kind.KERAS_H5:
+        return Sources(model=found)
+    try:
+        return artifact.find_sources(path)
+    except HarnessError:
+        return None
 
 
 def _sniffed(path: Path) -> Artifact | None:

@@ -205,7 +205,7 @@ def _cases(
         there = list(folder_cases(folder, suite))
         here = [case for case in there if _reads(request, specs, source.spec, case)]
         found += here
-        outcome.notes.append(f"{suite}: {len(here)} of {len(there)} whole-model files belong to {name}")
+        outcome.notes.append(f"{suite}: {len(here)} of {len(there)} models belong to {name}")
     return select(found, request.only, request.limit)
 
 

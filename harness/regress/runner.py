@@ -19,7 +19,7 @@ from harness.bundle import Bundle
 from harness.engine import build_op, replay_op
 from harness.errors import Exit, HarnessError
 from harness.job import Job, remove
-from harness.plan import FORMS, Options, with_formats
+from harness.plan import FORMS, READERS, Options, with_formats
 from harness.regress.cases import ZOO, Case
 from harness.regress.golden import SAMPLES, disagreement, samples_of
 from harness.regress.naive import Naive
@@ -61,7 +61,12 @@ class CaseResult:
 
 @dataclass(kw_only=True)
 class PairRun:
-    """One pair of environments over many cases."""
+    """One pair of environments over many cases.
+
+    Attributes:
+        naive, naive_suites: whether, and of which suites, files are loaded plainly as well.
+        keep: keep the job folders of verified and refused cases too.
+    """
 
     source: Environment
     target: Environment
@@ -69,6 +74,7 @@ class PairRun:
     options: Options
     naive: bool = False
     naive_suites: frozenset[str] = frozenset({ZOO})
+    keep: bool = False
     _stopping: threading.Event = field(default_factory=threading.Event)
 
     def run(self, cases: Iterable[Case], report: Callable[[CaseResult], None] | None = None) -> list[CaseResult]:
@@ -86,7 +92,7 @@ class PairRun:
             while (item := ready.get()) is not None:
                 result = self._judged(item, worker, naive)
                 results.append(result)
-                if result.status in ("verified", "refused"):
+                if result.status in ("verified", "refused") and not self.keep:
                     remove(item.folder)
                 if report:
                     report(result)
@@ -111,7 +117,7 @@ class PairRun:
         return replace(result, seconds=spent, naive=pending.result() if pending else {})
 
     def _loads_naively(self, case: Case) -> bool:
-        return case.suite in self.naive_suites
+        return case.suite in self.naive_suites and case.weights is None
 
     def _export_all(self, cases: list[Case], worker: WarmWorker, ready: queue.Queue[_Exported | None]) -> None:
         try:
@@ -148,10 +154,9 @@ class PairRun:
     def _export_with(self, case: Case, folder: Path, worker: WarmWorker, samples: Path | None) -> Bundle:
         spec = self.source.spec
         job = Job.create(folder, "export")
-        job.give(case.path, "model.h5")
         op = {
-            "op": "read_keras_h5",
-            "source": "in/model.h5",
+            "op": READERS[case.kind],
+            "source": job.give(case.path, f"model{case.path.suffix.lower()}"),
             "source_name": case.path.name,
             "bundle": "out/bundle",
             "flavour": spec.keras_flavour,
@@ -160,6 +165,8 @@ class PairRun:
             "harness_version": harness.__version__,
             "layer_budget": self.options.layer_budget,
         }
+        if case.weights:
+            op |= {"weights": job.give(case.weights, "weights.h5"), "weights_name": case.weights.name}
         if samples:
             op["samples"] = job.give(samples, "samples.npz")
         job.ops.append(op)

@@ -12,10 +12,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import bad_files
 import h5py
 import numpy as np
 import pytest
 
+from harness.artifact import Kind
 from harness.errors import HarnessError
 from harness.regress import baseline, matrix, naive, tables, warm
 from harness.regress.baseline import Comparison, Entry
@@ -251,6 +253,19 @@ def test_a_folder_gives_its_whole_models_by_content(tmp_path: Path) -> None:
     ]
     assert found[0].layers == ("Dense",)
     assert (found[0].keras_version, found[0].backend) == ("2.2.4-tf", "tensorflow")
+
+
+def test_a_folder_gives_architectures_whose_weights_lie_beside_them(tmp_path: Path) -> None:
+    for name in ("pair", "alone"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "arch.json").write_text(json.dumps({**SEQUENTIAL, "keras_version": "2.1.2"}))
+    bad_files.weights_only(tmp_path / "pair" / "weights.h5")
+    named = json.dumps({**SEQUENTIAL, "keras_version": "2.1.2"}).replace('"dense"', '"dense_1"')
+    (tmp_path / "pair" / "arch.json").write_text(named)
+    (case,) = folder_cases(tmp_path, "mine")
+    assert (case.id, case.keras_version) == ("mine:pair/arch.json", "2.1.2")
+    assert case.weights == tmp_path / "pair" / "weights.h5"
+    assert case.kind is Kind.KERAS_JSON
 
 
 def test_a_zoo_gives_what_its_version_could_build(tmp_path: Path) -> None:
