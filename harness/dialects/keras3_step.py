@@ -6,7 +6,7 @@ import json
 from importlib import resources
 from typing import Any
 
-from harness.dialects import activations, local, normalization, objects, rebuild
+from harness.dialects import activations, keras1_layers, local, normalization, objects, rebuild
 from harness.dialects.rules import EVERY, Layer, Table, drop, drop_if, refuse, rename_class, rename_key, rename_weight
 
 #: arguments of every Keras 3 layer, read from the real package (``tests/integration/test_keras3_arguments.py``)
@@ -223,6 +223,8 @@ UP: Table = {
     "LocallyConnected1D": (local.locally_connected,),
     "LocallyConnected2D": (local.locally_connected,),
     "Layer": (rename_class("Identity"),),
+    "Highway": (keras1_layers.highway,),
+    "MaxoutDense": (keras1_layers.maxout_dense,),
     "Bidirectional": (rebuild.masked_bidirectional,),
     "TimeDistributed": (rebuild.distributed_mask, rebuild.free_time_distributed),
     "Dropout": (),

@@ -79,6 +79,9 @@ def load(
         details = ["expected %s, found %s" % (named[i], files[i]) for i in range(rows)]
         count = "the architecture has %d layers with weights, the weights file %d" % (len(layers), len(stored))
         raise Refusal("weights-mismatch", count, details, REMEDY)
+    names = [layer.name for layer in layers]
+    if len(set(names)) == len(names) and set(names) == {name for name, _ in stored}:
+        stored = sorted(stored, key=lambda item: names.index(item[0]))  # a respelled model may count them otherwise
     pairs, wrong = [], []  # type: List[Any], List[str]
     for layer, (name, arrays) in zip(layers, stored):
         variables = compat.stored_weights(keras, layer)

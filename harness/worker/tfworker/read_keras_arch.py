@@ -8,7 +8,7 @@ import json
 import os
 from typing import Any, Dict
 
-from . import channels, compat, compat_graph, cpu, custom, h5_weights
+from . import channels, compat, compat_graph, cpu, custom, h5_weights, keras1
 from .errors import Refusal
 from .foreign_code import Code
 from .loading import first_loadable
@@ -32,9 +32,10 @@ def read_keras_arch(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     keras = compat.import_keras(request["flavour"])
     name = request.get("source_name") or os.path.basename(request["source"])
     architecture = read_architecture(request["source"], name)
-    code = Code(keras, architecture, custom.load_objects(request.get("custom_objects")), request.get("layer_arguments"))
-    compat_graph.resource_variables(compat.import_tensorflow(), bool(code.layers))
     weights = h5_weights.read_weights(request["weights"])
+    spelled, respelled = keras1.respell(architecture, architecture.get("keras_version") or weights["keras_version"])
+    code = Code(keras, spelled, custom.load_objects(request.get("custom_objects")), request.get("layer_arguments"))
+    compat_graph.resource_variables(compat.import_tensorflow(), bool(code.layers))
     context.step("build the model")
     transposed = channels.transpose_on_cpu(keras)
     config, replaced = cpu.rewrite(restore_axes(code.config))
@@ -48,7 +49,7 @@ def read_keras_arch(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     renamed = h5_weights.load(keras, model, weights["layers"], weights["keras_version"], backend, must_change=True)
     source = dict(file_entry(request["source"], name), kind="keras_arch", replaced_layers=replaced + transposed)
     source.update(keras_version=architecture.get("keras_version") or weights["keras_version"], backend=backend)
-    source["repaired"] = repaired
+    source["repaired"] = respelled + repaired
     source["bytecode_run"] = code.ran
     source["weights"] = file_entry(request["weights"], request.get("weights_name"))
     source["weights_renamed"] = renamed

@@ -11,7 +11,7 @@ from typing import Any, Dict
 
 import h5py
 
-from . import channels, compat, compat_graph, cpu, custom
+from . import channels, compat, compat_graph, cpu, custom, keras1
 from .errors import Refusal
 from .foreign_code import Code
 from .h5_weights import read_weights, text
@@ -29,9 +29,8 @@ def read_keras_h5(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     keras = compat.import_keras(request["flavour"])
     path = request["source"]
     found = read_attributes(path)
-    code = Code(
-        keras, found["config"], custom.load_objects(request.get("custom_objects")), request.get("layer_arguments")
-    )
+    spelled, respelled = keras1.respell(found["config"], found["keras_version"])
+    code = Code(keras, spelled, custom.load_objects(request.get("custom_objects")), request.get("layer_arguments"))
     compat_graph.resource_variables(compat.import_tensorflow(), bool(code.layers))
     context.step("load the model")
     transposed = channels.transpose_on_cpu(keras)
@@ -45,7 +44,7 @@ def read_keras_h5(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
         keras, config, what, make, lambda: list(read_weights(path)["layers"]), code.explain
     )
     source = dict(file_entry(path, request.get("source_name")), kind="keras_h5", replaced_layers=replaced + transposed)
-    source["repaired"] = repaired
+    source["repaired"] = respelled + repaired
     source["bytecode_run"] = code.ran
     found["source"] = dict(source, keras_version=found["keras_version"], backend=found["backend"])
     return write_bundle(keras, model, found, request, context)
