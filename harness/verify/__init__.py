@@ -10,6 +10,7 @@ import numpy as np
 
 from harness.bundle import Bundle
 from harness.verify.compare import Comparison, compare
+from harness.verify.scale import usual_scale
 from harness.verify.tolerance import depth, relative_bound
 from harness.worker.tfworker.arrays import ArrayReader
 
@@ -80,7 +81,7 @@ def _outputs(bundle: Bundle, replayed: ArrayReader, layers: int) -> list[Compari
     sets = manifest["probes"]["sets"]
     for index, spec in enumerate(manifest["model"]["outputs"]):
         golden = {s["name"]: reader.get(s["outputs"][index]) for s in sets}
-        scale = _scale(list(golden.values()))
+        scale = usual_scale(list(golden.values()))
         for probe_set in sets:
             expected = golden[probe_set["name"]]
             bound = relative_bound(expected.dtype.name, layers)
@@ -89,16 +90,6 @@ def _outputs(bundle: Bundle, replayed: ArrayReader, layers: int) -> list[Compari
             got = replayed.get(array_name) if array_name in replayed.entries else np.zeros(0)
             found.append(compare(name, expected, got, bound, scale=scale))
     return found
-
-
-def _scale(arrays: list[Any]) -> float:
-    """What an output's rounding is measured against at least: a tenth of its usual largest value.
-
-    The usual one is the median over the probes, so that one with huge outputs excuses nothing. Measured: an
-    output of 0.09 where terms of 8 cancel differs by one bit of 8, 1.1e-5 of itself.
-    """
-    finite = [np.abs(a[np.isfinite(a)]).max(initial=0.0) for a in arrays if a.dtype.kind == "f"]
-    return max(float(np.median(finite)) * 1e-1, float(max(finite)) * 1e-3) if finite else 0.0
 
 
 def _layers(bundle: Bundle, replayed: ArrayReader, shape_of: Mapping[str, Any], layers: int) -> list[LayerResult]:

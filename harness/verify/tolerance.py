@@ -13,6 +13,7 @@ Integers, booleans and strings must be equal.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,3 +46,19 @@ def relative_bound(dtype: str, layers: int) -> float:
 #: float32 (5e-8 measured), and losses that tf.keras 1.14 to 2.10 reduce in float32 (1.3e-7). The smallest known
 #: difference of formula, Adagrad's epsilon beside an accumulator of 0.1, reads 6e-7 and is told of apart.
 STEP_BOUND = 1e-6
+#: operations of a graph after which a value is a rounded sum or function of others
+_ROUNDING = re.compile(
+    r"(Batch)?MatMul.*|Conv\d?D.*|DepthwiseConv2d.*|FusedBatchNorm.*|Softmax.*|LogSoftmax|Mean|Sum|Prod|Cumsum|Exp|Log|Rsqrt|Sqrt"
+    r"|Tanh|Sigmoid|Erf|Pow|Einsum|LRN|AvgPool.*|Resize.*|SegmentSum|SegmentMean|SparseSegment.*|UnsortedSegmentSum|Softplus"
+    r"|Elu|Selu|Sin|Cos|L2Loss|SquaredDifference|Mfcc|AudioSpectrogram|RFFT.*|FFT.*|Matrix.*|Cholesky|Svd"
+)
+_LOOPS = ("Enter", "RefEnter", "While", "StatelessWhile")
+#: a gradient passes every operation forwards and backwards
+GRADIENT_DEPTH = 2
+
+
+def graph_depth(operations: Mapping[str, int]) -> int:
+    """Number of rounding operations of a graph (operation → count), each counting the steps where there are loops."""
+    total = sum(count for name, count in operations.items() if _ROUNDING.fullmatch(name))
+    steps = RECURRENT_STEPS if any(name in operations for name in _LOOPS) else 1
+    return max(1, total * steps)

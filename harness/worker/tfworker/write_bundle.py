@@ -44,7 +44,7 @@ def write_bundle(keras: Any, model: Any, found: Dict[str, Any], request: Dict[st
     manifest["arrays"] = arrays + entries + carrier.entries
     _write_training(keras, model, graph, found, request, manifest, context)
     write_json(os.path.join(bundle, "manifest.json"), manifest)
-    _write_checksums(bundle)
+    write_checksums(bundle)
     return {"bundle": bundle, "weights": len(arrays), "probe_sets": [s["name"] for s in probes["sets"]]}
 
 
@@ -232,10 +232,11 @@ def _manifest(keras: Any, request: Dict[str, Any], found: Any, model: Any, graph
     }
 
 
-def _write_checksums(bundle: str) -> None:
-    names = sorted(
-        os.path.relpath(os.path.join(folder, name), bundle) for folder, _, names in os.walk(bundle) for name in names
-    )
-    lines = ["%s  %s\n" % (sha256_file(os.path.join(bundle, name)), name) for name in names]
+def write_checksums(bundle: str) -> None:
+    """``SHA256SUMS`` of all files of a bundle, those in its folders included."""
+    names = []  # type: List[str]
+    for folder, _, files in os.walk(bundle):
+        names += [os.path.relpath(os.path.join(folder, name), bundle) for name in files]
+    lines = ["%s  %s\n" % (sha256_file(os.path.join(bundle, name)), name) for name in sorted(names)]
     with open(os.path.join(bundle, "SHA256SUMS"), "w") as stream:
         stream.writelines(lines)

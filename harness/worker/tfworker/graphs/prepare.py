@@ -1,0 +1,51 @@
+"""From a graph as TF1 wrote it to one that TF2 can run, differentiate and save; pure."""
+
+from typing import Any, Dict, List, Tuple
+
+from . import edges
+from .control_flow import fold_constant_conditions, functionalise
+from .refs import WRITES, to_resources
+from .tensor_arrays import to_lists
+
+Node = Dict[str, Any]
+#: writes on references and on resources; a read of whether there is a value changes nothing
+_WRITES = {name for pair in WRITES.items() for name in (pair[0], pair[1][0])}
+_WRITES -= {"IsVariableInitialized", "VarIsInitializedOp"}
+
+
+def folded(nodes: List[Node], fed: List[str], outputs: List[str]) -> List[Node]:
+    """The nodes that ``outputs`` need once placeholders have their defaults and fixed conditions are decided."""
+    names = {edges.base(ref) for ref in fed}
+    nodes = [_with_default(node) if node["name"] not in names else node for node in nodes]
+    return edges.prune(fold_constant_conditions(nodes), outputs, names)
+
+
+def _with_default(node: Node) -> Node:
+    if node["op"] != "PlaceholderWithDefault":
+        return node
+    kind = node["attrs"].get("dtype", {"type": "DT_FLOAT"})
+    return dict(node, op="Identity", attrs={"T": kind})
+
+
+def writes(nodes: List[Node]) -> List[str]:
+    """What changes variables: ``name (operation)``."""
+    return sorted("%s (%s)" % (node["name"], node["op"]) for node in nodes if node["op"] in _WRITES)
+
+
+def prepared(nodes: List[Node], fed: List[str], outputs: List[str]) -> Tuple[List[Node], Dict[str, int]]:
+    """The structured graph, and how much of each kind was rewritten.
+
+    Raises Unsupported naming what has no counterpart; ValueError for a graph with a cycle.
+    """
+    nodes = folded(nodes, fed, outputs)
+    counts = {
+        "reference variables": sum(n["op"] in ("VariableV2", "Variable") for n in nodes),
+        "while loops": len({str(n["attrs"].get("frame_name")) for n in nodes if n["op"] == "Enter"}),
+        "tensor arrays": sum(n["op"] == "TensorArrayV3" for n in nodes),
+        "conditionals": len({n["inputs"][1] for n in nodes if n["op"] == "Switch"}),
+    }
+    # A loop's own switches decide whether it goes on, and are no conditionals.
+    counts["conditionals"] -= sum(n["op"] == "LoopCond" for n in nodes)
+    nodes = to_lists(to_resources(nodes))
+    nodes = edges.prune(nodes, outputs, {edges.base(ref) for ref in fed})
+    return functionalise(nodes), {kind: count for kind, count in counts.items() if count}

@@ -1,0 +1,96 @@
+"""Operation ``replay_graph``: load a SavedModel as any user would, run every probe of a bundle, and take gradients.
+
+Request: ``{"op": "replay_graph", "model": "in/saved_model", "bundle": "in/bundle", "outputs": "out/outputs.npz",
+"index": "out/outputs.json"}``
+
+Runs in a process of its own that has built nothing; ``tf.saved_model.load`` and nothing else.
+"""
+
+import os
+from typing import Any, Dict, List
+
+import numpy as np
+
+from . import compat
+from .arrays import ArrayReader, ArrayWriter, sha256_array
+from .errors import Refusal
+from .files import read_json, write_json
+
+
+def replay_graph(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
+    """Write outputs and gradients under the bundle's own array names; return what else was seen of the model."""
+    tf = compat.import_tensorflow()
+    manifest = read_json(os.path.join(request["bundle"], "manifest.json"))
+    reader = ArrayReader(request["bundle"], manifest["arrays"])
+    context.step("load the saved model")
+    try:
+        loaded = tf.saved_model.load(request["model"])
+    except Exception as error:
+        what = "%s: %s" % (type(error).__name__, str(error).strip()[:2000])
+        raise Refusal("model-not-loadable", "TensorFlow %s cannot load the SavedModel" % tf.__version__, [what])
+    findings = _signatures(loaded, manifest["model"])
+    variables = {variable.name.split(":")[0]: variable for variable in getattr(loaded, "variables", ())}
+    entries = []  # type: List[Dict[str, Any]]
+    context.step("replay the probes")
+    with ArrayWriter(request["outputs"]) as writer:
+        for probe_set in manifest["probes"]["sets"]:
+            if probe_set["signature"] in loaded.signatures:
+                _replay(tf, loaded, manifest["model"], probe_set, variables, reader, writer, entries)
+    write_json(request["index"], {"arrays": entries})
+    return {
+        "versions": compat.versions(compat.import_keras("keras3")),
+        "findings": findings,
+        "digests": [[name, sha256_array(v.numpy())] for name, v in variables.items()],
+        "trainable": sorted(name for name, v in variables.items() if v.trainable),
+    }
+
+
+def _signatures(loaded: Any, model: Dict[str, Any]) -> List[str]:
+    """How the signatures differ from those of the source: a sentence each."""
+    found = []  # type: List[str]
+    for key, signature in model["signatures"].items():
+        if key not in loaded.signatures:
+            found.append("the signature %s is missing" % key)
+            continue
+        function = loaded.signatures[key]
+        inputs = sorted(function.structured_input_signature[1])
+        outputs = sorted(function.structured_outputs)
+        for kind, have, want in (("inputs", inputs, signature["inputs"]), ("outputs", outputs, signature["outputs"])):
+            if have != sorted(want):
+                found.append("%s of %s: expected %s, found %s" % (kind, key, sorted(want), have))
+    return found
+
+
+def _replay(tf: Any, loaded: Any, model: Any, probe_set: Any, variables: Any, reader: Any, writer: Any, entries: Any) -> None:
+    function = loaded.signatures[probe_set["signature"]]
+    signature = model["signatures"][probe_set["signature"]]
+    given = {}
+    for name, array in probe_set["inputs"].items():
+        given[name] = tf.constant(_typed(tf, reader.get(array), signature["inputs"][name]["dtype"]))
+    asked = probe_set.get("gradients")
+    with tf.GradientTape() as tape:
+        outputs = function(**given)
+    for name, array in probe_set["outputs"].items():
+        if name in outputs:
+            entries.append(writer.add(array, _array(outputs[name])))
+    if not asked:
+        return
+    by = [name for name in asked["by"] if name in variables]
+    names = [name for name in asked["cotangents"] if name in outputs]
+    weights = [tf.constant(reader.get(asked["cotangents"][name])) for name in names]
+    found = tape.gradient([outputs[name] for name in names], [variables[name] for name in by], output_gradients=weights)
+    for name, gradient in zip(by, found):
+        where = asked["by"][name] or "probe/%s/%s/gradients/%s" % (probe_set["signature"], probe_set["name"], name)
+        if gradient is not None:
+            entries.append(writer.add(where, _array(tf.convert_to_tensor(gradient))))
+
+
+def _typed(tf: Any, array: Any, dtype: str) -> Any:
+    kind = tf.as_dtype(dtype).as_numpy_dtype
+    if array.dtype != object and array.dtype != kind:
+        array = array.view(kind)
+    return array
+
+
+def _array(tensor: Any) -> Any:
+    return np.asarray(tensor.numpy())

@@ -1,0 +1,354 @@
+"""A graph that a session of TF1 holds becomes a bundle: nodes, variables, tables, assets, probes of every signature."""
+
+import os
+import re
+import shutil
+from typing import Any, Dict, List, Set, Tuple
+
+import numpy as np
+
+from . import compat, graph_probes
+from .arrays import ArrayWriter
+from .compat_graphs import table_content, v1, variable_value
+from .errors import Refusal
+from .files import write_json
+from .graphs import neutral
+from .graphs.refs import VARIABLES
+from .write_bundle import file_entry, write_checksums
+
+SCHEMA_VERSION = 2
+FEATURE = "graph"
+TABLES = ("HashTable", "HashTableV2")
+#: operations that cannot be carried, with the way out
+_FOREIGN = {
+    "PyFunc": "it calls Python code that the file does not hold",
+    "PyFuncStateless": "it calls Python code that the file does not hold",
+    "EagerPyFunc": "it calls Python code that the file does not hold",
+}
+_SOURCES = re.compile(r"(Iterator|OneShotIterator|QueueDequeue|\w*Queue|\w*Reader|Reader\w+|Stage|Unstage|MapUnstage)\w*")
+_MUTABLE_TABLES = re.compile(r"Mutable(Dense)?HashTable\w*")
+_PHASE = re.compile(r"(^|/)(is_)?(train(ing)?|learning_phase|keras_learning_phase|phase_train|is_train)(_\d+)?$")
+
+
+def write_graph_bundle(
+    request: Dict[str, Any], context: Any, session: Any, signatures: Dict[str, Any], trainable: List[str],
+    assets: Any = (), tags: Any = None, meta: Any = None, frozen: bool = False,
+) -> Dict[str, Any]:  # fmt: skip
+    """Write the bundle and return ``{"bundle", "variables", "probe_sets"}``.
+
+    Raises Refusal: ops-unsupported, placeholder-unfed, table-uninitialized, probes-impossible, outputs-random.
+    """
+    bundle = request["bundle"]
+    context.step("find what the signatures need")
+    part = Part(session, signatures, dict(request.get("fixed") or {}))
+    part.refuse_foreign()
+    os.makedirs(os.path.join(bundle, "graphs"))
+    context.step("write graph and variables")
+    with ArrayWriter(os.path.join(bundle, "weights.npz")) as writer:
+        promoted = _promotable(part) if frozen else {}
+        variables = _write_variables(part, trainable, promoted, writer)
+        tables = _write_tables(part, writer)
+        graph, constants = _write_graph(part, promoted, writer)
+    write_json(os.path.join(bundle, "graphs", "graph.json"), graph)
+    files = _copy_assets(part, assets, bundle)
+    context.step("record probes")
+    with ArrayWriter(os.path.join(bundle, "probes.npz")) as writer:
+        trained = [v["name"] for v in variables if v["trainable"]]
+        probes, recorded = graph_probes.record(part, trained, writer, request)
+    manifest = _manifest(request, part, frozen)
+    manifest["model"].update(variables=variables, tables=tables, assets=files, tags=tags)
+    manifest["arrays"] = [v.pop("entry") for v in variables] + [e for t in tables for e in t.pop("entries")]
+    manifest["arrays"] += constants + recorded
+    manifest["probes"] = probes
+    write_json(os.path.join(bundle, "manifest.json"), manifest)
+    write_checksums(bundle)
+    return {"bundle": bundle, "variables": len(variables), "probe_sets": [s["name"] for s in probes["sets"]]}
+
+
+class Part(object):
+    """The part of a session's graph that its signatures need."""
+
+    def __init__(self, session: Any, signatures: Dict[str, Any], fixed: Dict[str, Any]) -> None:
+        self.session, self.graph = session, session.graph
+        self.fixed = {tensor if ":" in tensor else tensor + ":0": value for tensor, value in fixed.items()}
+        self.ledger = []  # type: List[Dict[str, str]]
+        self.signatures = {}  # type: Dict[str, Any]
+        self.names = set()  # type: Set[str]
+        for key in sorted(signatures):
+            self.signatures[key] = self._described(signatures[key])
+            self.names |= self.needed(key)
+        self._fix_phases()
+        self.names = set()
+        for key in self.signatures:
+            self.names |= self.needed(key)
+        self.operations = [op for op in self.graph.get_operations() if op.name in self.names]
+        for tensor in list(self.fixed):  # what was fixed and turned out to be needless
+            if tensor.split(":")[0] not in self.names:
+                del self.fixed[tensor]
+
+    def _described(self, signature: Dict[str, Any]) -> Dict[str, Any]:
+        return {
+            "inputs": {name: self._spec(tensor) for name, tensor in sorted(signature["inputs"].items())},
+            "outputs": {name: self._spec(tensor) for name, tensor in sorted(signature["outputs"].items())},
+            "method": signature["method"],
+        }
+
+    def _spec(self, name: str) -> Dict[str, Any]:
+        tensor = self.graph.get_tensor_by_name(name)
+        shape = None if tensor.shape.ndims is None else tensor.shape.as_list()
+        dtype = tensor.dtype.base_dtype.name
+        return {"tensor": name, "shape": shape, "dtype": dtype}
+
+    def needed(self, key: str) -> Set[str]:
+        """Names of the operations that compute the outputs of a signature from its inputs."""
+        signature = self.signatures[key]
+        fed = {spec["tensor"] for spec in signature["inputs"].values()} | set(self.fixed)
+        queue = [self.graph.get_tensor_by_name(spec["tensor"]).op for spec in signature["outputs"].values()]
+        found = {spec["tensor"].split(":")[0] for spec in signature["inputs"].values()}
+        seen = set()  # type: Set[str]
+        while queue:
+            operation = queue.pop()
+            if operation.name in seen:
+                continue
+            seen.add(operation.name)
+            if any(tensor.name in fed for tensor in operation.outputs[:1]):
+                continue  # fed: what computes it is not run
+            queue += [tensor.op for tensor in operation.inputs] + list(operation.control_inputs)
+        return found | seen
+
+    def _fix_phases(self) -> None:
+        """Fix the training phase to inference where the file leaves it open and nobody feeds it."""
+        fed = {spec["tensor"] for s in self.signatures.values() for spec in s["inputs"].values()} | set(self.fixed)
+        unfed = []  # type: List[str]
+        for name in sorted(self.names):
+            operation = self.graph.get_operation_by_name(name)
+            if not operation.type.startswith("Placeholder") or name + ":0" in fed:
+                continue
+            tensor = operation.outputs[0]
+            if operation.type == "PlaceholderWithDefault":
+                self.ledger.append({"where": name, "before": "placeholder with a default", "after": "its default"})
+            elif _PHASE.search(name) and tensor.dtype.base_dtype == v1().bool:
+                self.fixed[name + ":0"] = False
+                self.ledger.append({"where": name, "before": "placeholder of the phase", "after": "inference (False)"})
+            else:
+                unfed.append("%s (%s, shape %s)" % (name, tensor.dtype.name, tensor.shape))
+        if unfed:
+            raise Refusal("placeholder-unfed", "%d placeholders are needed that no input feeds" % len(unfed), unfed)
+
+    def refuse_foreign(self) -> None:
+        """Raise Refusal ops-unsupported for everything that cannot be carried, by name."""
+        findings = []  # type: List[str]
+        inputs = {s["tensor"].split(":")[0] for sig in self.signatures.values() for s in sig["inputs"].values()}
+        for operation in self.operations:
+            if operation.name in inputs:
+                continue
+            if operation.type in _FOREIGN:
+                findings.append("%s (%s): %s" % (operation.name, operation.type, _FOREIGN[operation.type]))
+            elif _SOURCES.match(operation.type):
+                findings.append(
+                    "%s (%s): it reads an input pipeline; name the tensors that come from it with --input-tensor"
+                    % (operation.name, operation.type)
+                )
+            elif _MUTABLE_TABLES.match(operation.type):
+                findings.append("%s (%s): tables that change are not carried" % (operation.name, operation.type))
+        if findings:
+            raise Refusal("ops-unsupported", "%d operations cannot be carried" % len(findings), findings)
+
+    def tensor(self, name: str) -> Any:
+        """A live tensor by its name."""
+        return self.graph.get_tensor_by_name(name)
+
+    def feed(self, values: Dict[str, Any]) -> Dict[str, Any]:
+        """What a session is fed: tensor name -> array, the fixed tensors included."""
+        return dict(self.fixed, **values)
+
+
+def _write_variables(part: Part, trainable: List[str], promoted: Dict[str, Any], writer: ArrayWriter) -> List[Any]:
+    trained, lost, rows = set(trainable), [], []  # type: Any, List[str], List[Any]
+    for operation in part.operations:
+        if operation.type in VARIABLES + ("VarHandleOp",):
+            try:
+                value = variable_value(part.session, operation.name)
+            except Exception as error:
+                lost.append("%s: %s" % (operation.name, str(error).strip().splitlines()[0][:200]))
+                continue
+            rows.append((operation.name, value, operation.name in trained, False))
+        elif operation.name in promoted:
+            value = part.session.run(operation.outputs[0])
+            rows.append((operation.name, value, promoted[operation.name], True))
+    if lost:
+        raise Refusal("variables-missing", "%d variables have no value in the file" % len(lost), lost)
+    out = []  # type: List[Any]
+    for name, value, trains, was_constant in rows:
+        entry = dict(writer.add("variable/" + name, np.asarray(value)), variable=name)
+        row = {"name": name, "shape": entry["shape"], "dtype": entry["dtype"], "trainable": trains, "array": entry["name"]}
+        out.append(dict(row, was_constant=was_constant, entry=entry))
+    return out
+
+
+#: consumers -> inputs at which they take weights, and those of them that training would not touch by gradients
+_WEIGHTS = {
+    "MatMul": ((0, 1), ()), "Conv2D": ((1,), ()), "DepthwiseConv2dNative": ((1,), ()), "BiasAdd": ((1,), ()),
+    "Conv3D": ((1,), ()), "Conv2DBackpropInput": ((1,), ()), "FusedBatchNorm": ((1, 2, 3, 4), (3, 4)),
+    "FusedBatchNormV2": ((1, 2, 3, 4), (3, 4)), "FusedBatchNormV3": ((1, 2, 3, 4), (3, 4)),
+    "Gather": ((0,), ()), "GatherV2": ((0,), ()), "Add": ((0, 1), ()), "AddV2": ((0, 1), ()), "Mul": ((0, 1), ()),
+}  # type: Dict[str, Tuple[Tuple[int, ...], Tuple[int, ...]]]  # fmt: skip
+_STATISTIC = re.compile(r"moving_(mean|variance|avg|average)|running_(mean|var)")
+
+
+def _promotable(part: Part) -> Dict[str, bool]:
+    """Constants of a frozen graph that were variables: name -> whether training would have changed them."""
+    found = {}  # type: Dict[str, bool]
+    for operation in part.operations:
+        if operation.type != "Const" or not operation.outputs[0].dtype.is_floating:
+            continue
+        tensor = operation.outputs[0]
+        shape = tensor.shape.as_list() if tensor.shape.ndims is not None else []
+        if int(np.prod(shape)) < 2 and not shape:
+            continue
+        readers = [op for op in tensor.consumers() if op.name in part.names]
+        reads = [op for op in readers if _is_read(op, operation)]
+        ends = [(reader, op.outputs[0]) for op in reads for reader in op.outputs[0].consumers()]
+        ends += [(reader, tensor) for reader in readers if reader not in reads]
+        kept, direct = set(), False  # type: Set[bool], bool
+        for reader, value in ends:
+            places, statistics = _WEIGHTS.get(reader.type, ((), ()))
+            at = [i for i, given in enumerate(reader.inputs) if given is value]
+            direct = direct or any(i in places for i in at) and len(shape) > (reader.type in ("Add", "AddV2", "Mul"))
+            kept.add(any(i in statistics for i in at))
+        if reads or direct:
+            found[operation.name] = not (kept == {True} or _STATISTIC.search(operation.name))
+    return found
+
+
+def _is_read(reader: Any, constant: Any) -> bool:
+    if reader.type != "Identity":
+        return False
+    return reader.name == constant.name + "/read" or "ReadVariableOp" in reader.name.rsplit("/", 1)[-1]
+
+
+def _write_tables(part: Part, writer: ArrayWriter) -> List[Dict[str, Any]]:
+    rows, empty = [], []  # type: List[Dict[str, Any]], List[str]
+    for operation in part.operations:
+        if operation.type not in TABLES:
+            continue
+        try:
+            keys, values = table_content(part.session, operation.name)
+        except Exception as error:
+            empty.append("%s: %s" % (operation.name, str(error).strip().splitlines()[0][:200]))
+            continue
+        entries = [writer.add("table/%s/%s" % (operation.name, kind), np.asarray(array))
+                   for kind, array in (("keys", keys), ("values", values))]  # fmt: skip
+        kinds = {kind: operation.get_attr(kind).name for kind in ("key_dtype", "value_dtype")}
+        names = {"keys": entries[0]["name"], "values": entries[1]["name"]}
+        rows.append(dict(kinds, name=operation.name, size=len(keys), entries=entries, **names))
+    if empty:
+        raise Refusal("table-uninitialized", "%d lookup tables have no content" % len(empty), empty)
+    return rows
+
+
+def _write_graph(part: Part, promoted: Dict[str, bool], writer: ArrayWriter) -> Tuple[Any, List[Any]]:
+    """The neutral graph, and the index entries of its large constants."""
+    entries = []  # type: List[Dict[str, Any]]
+
+    def put(array: Any) -> str:
+        entries.append(writer.add("const/%d" % len(entries), array))
+        return str(entries[-1]["name"])
+
+    whole = part.graph.as_graph_def()
+    chosen = type(whole)()
+    chosen.versions.CopyFrom(whole.versions)
+    fed = {spec["tensor"] for s in part.signatures.values() for spec in s["inputs"].values()}
+    for node in whole.node:
+        if node.name not in part.names:
+            continue
+        made = chosen.node.add()
+        if node.name in promoted:
+            # A variable again: what it holds stands among the variables.
+            made.name, made.op = node.name, "VariableV2"
+            made.attr["dtype"].CopyFrom(node.attr["dtype"])
+            made.attr["shape"].shape.CopyFrom(node.attr["value"].tensor.tensor_shape)
+            continue
+        made.CopyFrom(node)
+        if node.name + ":0" in part.fixed and node.name + ":0" not in fed:
+            _make_constant(part, made)
+        kept = [ref for ref in made.input if ref.lstrip("^").split(":")[0] in part.names]
+        del made.input[:]
+        made.input.extend(kept)
+    for function in whole.library.function:
+        chosen.library.function.add().CopyFrom(function)
+    for gradient in whole.library.gradient:
+        chosen.library.gradient.add().CopyFrom(gradient)
+    return neutral.from_graph_def(chosen, put), entries
+
+
+def _make_constant(part: Part, node: Any) -> None:
+    """Turn a node whose tensor was fixed into a constant."""
+    tensor = part.tensor(node.name + ":0")
+    value = np.asarray(part.fixed[node.name + ":0"], dtype=tensor.dtype.base_dtype.as_numpy_dtype)
+    proto = v1().make_tensor_proto(value, dtype=tensor.dtype.base_dtype)
+    node.op = "Const"
+    del node.input[:]
+    node.attr.clear()
+    node.attr["dtype"].type = tensor.dtype.base_dtype.as_datatype_enum
+    node.attr["value"].tensor.CopyFrom(proto)
+
+
+def _copy_assets(part: Part, assets: Any, bundle: str) -> List[Dict[str, Any]]:
+    """Copy the asset files into the bundle; one that is missing, and that nothing which is kept reads, is noted."""
+    rows, taken, lost = [], set(), []  # type: List[Dict[str, Any]], Set[str], List[str]
+    for asset in assets:
+        name = os.path.basename(asset["file"])
+        if not os.path.isfile(asset["path"]):
+            if asset["tensor"].split(":")[0] in part.names:
+                lost.append(name)
+            part.ledger.append({"where": "assets/" + name, "before": "an asset without a file", "after": "no asset"})
+        elif name not in taken:
+            taken.add(name)
+            if not os.path.isdir(os.path.join(bundle, "assets")):
+                os.makedirs(os.path.join(bundle, "assets"))
+            shutil.copyfile(asset["path"], os.path.join(bundle, "assets", name))
+            rows.append(dict(file_entry(os.path.join(bundle, "assets", name)), tensor=asset["tensor"]))
+    if lost:
+        raise Refusal("source-incomplete", "%d asset files of the SavedModel are missing" % len(lost), sorted(lost))
+    return rows
+
+
+def _manifest(request: Dict[str, Any], part: Part, frozen: bool) -> Dict[str, Any]:
+    kind = {"read_saved_model": "saved_model", "read_hub_module": "hub_module", "read_checkpoint": "checkpoint",
+            "read_frozen_graph": "frozen_graph"}[request["op"]]  # fmt: skip
+    keras = getattr(compat.import_tensorflow(), "keras")
+    counts = {}  # type: Dict[str, int]
+    for operation in part.operations:
+        counts[operation.type] = counts.get(operation.type, 0) + 1
+    stripped = {}  # type: Dict[str, int]
+    for operation in part.graph.get_operations():
+        if operation.name not in part.names:
+            stripped[operation.type] = stripped.get(operation.type, 0) + 1
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "min_reader": SCHEMA_VERSION,
+        "required_features": [FEATURE],
+        "producer": dict(
+            compat.versions(keras),
+            harness=request["harness_version"],
+            environment=request["environment"],
+            flavour="tf",
+        ),
+        "source": dict(request["source_entry"], kind=kind),
+        "model": {
+            "kind": "graph",
+            "dialect": "tf1-graph",
+            "name": request["source_name"],
+            "graph": "graphs/graph.json",
+            "signatures": part.signatures,
+            "operations": counts,
+            "stripped": stripped,
+            "ledger": part.ledger,
+            "fixed": {name: _plain(value) for name, value in part.fixed.items()},
+        },
+    }
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value
