@@ -17,7 +17,9 @@ from rich.markup import escape
 
 import harness
 from harness.backends.base import Limits
+from harness import artifact, graph_plan
 from harness.errors import Exit, HarnessError
+from harness.graph_plan import GraphPlan
 from harness.plan import DEFAULT_TARGET, FORMATS, Options, Plan, check_target, default_out, make_plan, with_formats
 from harness.supplied import Supplied
 
@@ -133,6 +135,31 @@ def _source_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--weights", type=_PATH, help="Weights file, where SOURCE is an architecture (JSON or YAML)."),
             click.option("--architecture", type=_PATH, help="Architecture, where SOURCE is a weights file."),
             click.option("--from", "source_env", default="auto", show_default=True, help="Source environment."),
+            click.option(
+                "--signature",
+                "signatures",
+                multiple=True,
+                metavar="KEY",
+                help="Of a SavedModel or hub module; repeatable. [default: all]",
+            ),
+            click.option("--tags", metavar="TAG,…", help='Which graph of a SavedModel; "" is the one without tags.'),
+            click.option(
+                "--input-tensor",
+                "input_tensors",
+                multiple=True,
+                metavar="[ARGUMENT=]NAME",
+                help="Of a checkpoint or frozen graph; repeatable. [default: proposed]",
+            ),
+            click.option(
+                "--output-tensor", "output_tensors", multiple=True, metavar="[ARGUMENT=]NAME", help="Likewise."
+            ),
+            click.option(
+                "--fix-tensor",
+                "fixed_tensors",
+                multiple=True,
+                metavar="NAME=VALUE",
+                help="A value for a placeholder that is to be no input.",
+            ),
             click.option("--inputs", type=_PATH, help="Your own samples: an npz with one array per input name."),
             click.option("--fetch-python", is_flag=True, help="Allow a missing Python to be downloaded."),
             click.option(
@@ -210,20 +237,32 @@ def _options(given: dict[str, Any]) -> Options:
     )
 
 
-def _plan(source: Path, given: dict[str, Any]) -> Plan:
-    return make_plan(
-        source,
-        weights=given["weights"],
-        architecture=given["architecture"],
-        source_env=given["source_env"],
-        target_env=given.get("target_env", DEFAULT_TARGET),
-        backend=given["backend"],
-        out=given["out"],
-        options=_options(given),
-    )
+def _plan(source: Path, given: dict[str, Any]) -> Plan | GraphPlan:
+    shared = {
+        "source_env": given["source_env"],
+        "target_env": given.get("target_env", DEFAULT_TARGET),
+        "backend": given["backend"],
+        "out": given["out"],
+        "options": _options(given),
+    }
+    choices = graph_plan.choices_of(given)
+    if not given["weights"] and not given["architecture"]:
+        found = artifact.sniff(source)
+        if found.kind in graph_plan.READERS:
+            return graph_plan.make(found, choices, **shared)
+    if choices:
+        raise HarnessError("usage", "Signatures, tags and tensors are for graphs; SOURCE is none.")
+    return make_plan(source, weights=given["weights"], architecture=given["architecture"], **shared)
 
 
-def _say_note(plan: Plan, as_json: bool) -> None:
+def _engine(plan: Plan | GraphPlan) -> Any:
+    """The module that runs a plan."""
+    from harness import engine, graph_engine
+
+    return graph_engine if isinstance(plan, GraphPlan) else engine
+
+
+def _say_note(plan: Plan | GraphPlan, as_json: bool) -> None:
     """Tell which file was found that nobody named, before anything is started."""
     if plan.note and not as_json:
         console.print(escape(plan.note[0].upper() + plan.note[1:] + "."), highlight=False, soft_wrap=True)
@@ -262,13 +301,14 @@ def migrate(source: Path, **given: Any) -> int:
       python -m harness migrate model.h5 --out new --inputs samples.npz
       python -m harness migrate architecture.json --weights weights.h5
       python -m harness migrate model.h5 --from tf1.12 --format keras --format saved_model
+      python -m harness migrate exported/1514 --signature serving_default
+      python -m harness migrate frozen.pb --output-tensor softmax:0
+      python -m harness migrate run/model.ckpt-1000 --fix-tensor keep_prob=1.0
     """
-    from harness import engine
-
     plan = _plan(source, given)
     _say_note(plan, given["as_json"])
     with _progress(given["as_json"]) as progress:
-        outcome = engine.migrate(plan, progress, _command(), fetch_python=given["fetch_python"])
+        outcome = _engine(plan).migrate(plan, progress, _command(), fetch_python=given["fetch_python"])
     return _finish(outcome, given["as_json"])
 
 
@@ -306,12 +346,10 @@ def export(source: Path, **given: Any) -> int:
     Example:
       python -m harness export model.h5 --out exported
     """
-    from harness import engine
-
     made = _plan(source, given)
     _say_note(made, given["as_json"])
     with _progress(given["as_json"]) as progress:
-        outcome = engine.export(made, progress, _command(), fetch_python=given["fetch_python"])
+        outcome = _engine(made).export(made, progress, _command(), fetch_python=given["fetch_python"])
     return _finish(outcome, given["as_json"])
 
 

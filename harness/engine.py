@@ -17,7 +17,7 @@ from typing import Any
 import harness
 from harness import backends, dialects, report, training, verify
 from harness.backends import Environment, Progress
-from harness.bundle import Bundle
+from harness.bundle import Bundle, is_graph
 from harness.dialects import Translation
 from harness.envspec import EnvSpec
 from harness.errors import Exit, HarnessError
@@ -140,9 +140,14 @@ def import_bundle(
     folder: Path, target: EnvSpec, out: Path, options: Options, progress: Progress, command: list[str], *, backend: str
 ) -> Outcome:
     """The later stages: build from a bundle and prove the result."""
+    from harness import graph_engine
 
     def body(stages: Stages) -> None:
-        build_and_prove(stages, open_bundle(stages, folder), target, stages.environment(target))
+        environment = stages.environment(target)
+        if is_graph(folder):
+            graph_engine.build_and_prove(stages, graph_engine.open_bundle(stages, folder), target, environment)
+        else:
+            build_and_prove(stages, open_bundle(stages, folder), target, environment)
 
     return run_stages(out, options, progress, command, backend, body, [folder])
 
@@ -154,9 +159,16 @@ def verify_model(
     """Only the proof: an existing model against a bundle."""
     if not model.exists():
         raise HarnessError("source-missing", f"There is no model at {model}.")
+    from harness import graph_engine
+
     form = form_of(model)
 
     def body(stages: Stages) -> None:
+        if is_graph(folder):
+            bundle = graph_engine.open_bundle(stages, folder)
+            fresh = stages.start(stages.environment(target), target.keras_flavour)
+            graph_engine.prove(stages, bundle, model.resolve(), fresh, target)
+            return
         bundle = open_bundle(stages, folder)
         fresh = stages.start(stages.environment(target), target.keras_flavour)
         stages.report["not_checked"].append("weights: only what the model computes was compared")
@@ -169,6 +181,11 @@ def run_stages(
     out: Path, options: Options, progress: Progress, command: list[str], backend: str, body: Callable[[Stages], None],
     inputs: list[Path], fetch_python: bool = False,
 ) -> Outcome:  # fmt: skip
+    """Run ``body`` in a new workspace; how it ends, errors included, is the outcome's report.
+
+    Raises:
+        HarnessError: only for faults of the call.
+    """
     given = inputs + ([options.samples] if options.samples else [])
     with Workspace(out, given) as space, ExitStack() as stack:
         stages = Stages(

@@ -11,8 +11,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness import graph_plan
 from harness.artifact import Artifact, Kind, find_sources, sniff, tensorflow_versions, written_by
+from harness.artifact.checkpoints import find_checkpoint
+from harness.artifact.graph_messages import GraphFacts, read_graphs
 from harness.artifact.text import plural, shown
+from harness.artifact.wire import WireError
 from harness.errors import HarnessError
 
 FORMAT_VERSION = 1
@@ -42,6 +46,7 @@ def describe_artifact(
         "model": _model(artifact),
         "weights": _weights(artifact),
         "operations": dict(artifact.operations),
+        "graphs": graphs_of(artifact),
         "training": {
             "training_config": artifact.has_training_config,
             "optimizer_weights": artifact.has_optimizer_weights,
@@ -105,6 +110,8 @@ def _rows(description: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.extend(("input", _input_line(item)) for item in model["inputs"])
     if description["operations"]:
         rows.append(("operations", _counts(description["operations"], most=12)))
+    for graph in description["graphs"]:
+        rows.extend(_graph_rows(graph))
     if weights["tensors"]:
         dtypes = ", ".join(shown(name, 30) for name in weights["dtypes"])
         rows.append(("parameters", f"{weights['parameters']:,} in {plural(weights['tensors'], 'tensor')} ({dtypes})"))
@@ -113,6 +120,53 @@ def _rows(description: Mapping[str, Any]) -> list[tuple[str, str]]:
     if bundle is not None:
         rows.extend(_bundle_rows(bundle))
     return [*rows, ("migrate", _migration_line(description["migration"]))]
+
+
+def graphs_of(artifact: Artifact) -> list[dict[str, Any]]:
+    """What the graphs of a SavedModel, hub module, checkpoint or frozen file declare; empty for other artifacts."""
+    if artifact.kind not in graph_plan.READERS:
+        return []
+    try:
+        path = find_checkpoint(artifact.path).meta if artifact.kind is Kind.CHECKPOINT else artifact.path
+        return [_graph(facts) for facts in read_graphs(path)]
+    except (HarnessError, WireError, OSError):
+        return []  # why it cannot be read stands under `migration`
+
+
+def _graph(facts: GraphFacts) -> dict[str, Any]:
+    def spec(node: Any) -> dict[str, Any]:
+        return {"name": node.name, "dtype": node.dtype, "shape": None if node.shape is None else list(node.shape)}
+
+    return {
+        "tags": list(facts.tags),
+        "nodes": len(facts.nodes),
+        "signatures": {
+            key: {"inputs": dict(signature.inputs), "outputs": dict(signature.outputs)}
+            for key, signature in facts.signatures.items()
+        },
+        "variables": [spec(node) for node in facts.variables],
+        "placeholders": [spec(node) for node in facts.placeholders],
+        "assets": list(facts.assets),
+    }
+
+
+def _graph_rows(graph: Mapping[str, Any]) -> list[tuple[str, str]]:
+    tags = f" tagged {', '.join(map(shown, graph['tags']))}" if graph["tags"] else ""
+    rows = [("graph", f"{plural(graph['nodes'], 'node')}{tags}")]
+    for key, signature in graph["signatures"].items():
+        sides = ("; ".join(f"{shown(n)}: {shown(t)}" for n, t in signature[side].items()) for side in ("inputs", "outputs"))
+        rows.append((f"signature {shown(key)}", " → ".join(sides)))
+    variables = [f"{shown(v['name'])} {_declared(v)}" for v in graph["variables"]]
+    if variables:
+        rows.append(("variables", f"{len(variables)}: {', '.join(variables[:12])}{', …' if len(variables) > 12 else ''}"))
+    if not graph["signatures"]:
+        rows.extend(("placeholder", f"{shown(p['name'])} {_declared(p)}") for p in graph["placeholders"][:20])
+    return rows
+
+
+def _declared(spec: Mapping[str, Any]) -> str:
+    sizes = "(any shape)" if spec["shape"] is None else f"({', '.join(map(_size, spec['shape']))})"
+    return f"{sizes} {spec['dtype'] or ''}".rstrip()
 
 
 def _written_by(artifact: Artifact) -> dict[str, Any]:
@@ -155,6 +209,9 @@ def _weights(artifact: Artifact) -> dict[str, Any]:
 
 def _migration(artifact: Artifact, choose_source: ChooseSource | None) -> dict[str, Any]:
     try:
+        if artifact.kind in graph_plan.READERS:
+            plan = graph_plan.make(artifact, graph_plan.Choices())
+            return {"possible": True, "source_environment": plan.source_env.name, "reason": None, "note": plan.note}
         sources = find_sources(artifact.path)
         environment = choose_source(sources.keras_version, sources.backend) if choose_source else None
     except HarnessError as error:

@@ -18,9 +18,22 @@ _TRAINING = re.compile(
     r"|Broadcast(Gradient)Args|\w+Grad|\w+GradV\d|\w+Backprop\w*|InitializeTable\w*|IsVariableInitialized|VarIsInitializedOp"
     r"|ReportUninitialized\w*|IteratorV2|MakeIterator|Scatter\w+|ResourceScatter\w+|PreventGradient|QueueEnqueue\w*|QueueClose\w*"
 )
-_SCOPES = re.compile(r"(^|/)(gradients\w*|save(_\d+)?|init(_\d+)?|report_uninitialized_variables|\w*[Oo]ptimizer\w*)(/|$)")
+_SCOPES = re.compile(
+    r"(^|/)(gradients\w*|save(_\d+)?|init(_\d+)?|report_uninitialized_variables|\w*[Oo]ptimizer\w*)(/|$)"
+)
 #: what may be one layer of decoration above an input: not an output of a model
-_TRIVIAL = {"Identity", "Cast", "Reshape", "ExpandDims", "OneHot", "Squeeze", "Shape", "Transpose", "Switch", "StridedSlice"}
+_TRIVIAL = {
+    "Identity",
+    "Cast",
+    "Reshape",
+    "ExpandDims",
+    "OneHot",
+    "Squeeze",
+    "Shape",
+    "Transpose",
+    "Switch",
+    "StridedSlice",
+}
 #: operations that look at the size of a tensor only
 _SIZES = ("Shape", "ShapeN", "Rank", "Size", "NoOp")
 _PHASE = re.compile(r"(^|/)(is_)?(train(ing)?|learning_phase|keras_learning_phase|phase_train|is_train)(_\d+)?$")
@@ -159,7 +172,12 @@ class _Graph:
     def fixed_value(self, name: str) -> bool | float | None:
         """The value that a source has outside of training: a phase, or the rate at which dropout keeps values."""
         node = self.nodes.get(name)
-        if node is None or name in self.given or not node.op.startswith("Placeholder") or node.op == "PlaceholderWithDefault":
+        if (
+            node is None
+            or name in self.given
+            or not node.op.startswith("Placeholder")
+            or node.op == "PlaceholderWithDefault"
+        ):
             return None
         if node.dtype == "bool" and _PHASE.search(name):
             return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -143,8 +143,7 @@ class Artifact:
         """
         if not self.is_directory and self.path.is_file():
             return _file_sha256(self.path)
-        lines = [f"{_file_sha256(path)}  {name}\n" for name, path in self.files()]
-        return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+        return sha256_of_files(self.files())
 
     def files(self) -> Iterator[tuple[str, Path]]:
         """Yield the name and path of every file that belongs to the artifact, sorted by name."""
@@ -156,6 +155,16 @@ class Artifact:
         else:  # a checkpoint prefix: PREFIX.index, PREFIX.data-…, PREFIX.meta
             found = sorted(path for path in self.path.parent.iterdir() if path.name.startswith(self.path.name + "."))
             yield from ((path.name, path) for path in found)
+
+
+def sha256_of_files(files: Iterable[tuple[str, Path]]) -> str:
+    """The checksum of the ``sha256sum`` listing of files, given as name and path.
+
+    Raises:
+        HarnessError: ``source-unreadable``.
+    """
+    lines = [f"{_file_sha256(path)}  {name}\n" for name, path in files]
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _file_sha256(path: Path) -> str:

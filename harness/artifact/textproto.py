@@ -11,7 +11,9 @@ _TOKEN = re.compile(
 )
 _ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|x([0-9a-fA-F]{1,2})|(.))", re.DOTALL)
 _NAMED = {"n": "\n", "t": "\t", "r": "\r"}
-_START = re.compile(rb"(?:\s|#[^\n]*\n)*(node|meta_info_def|graph_def|saved_model_schema_version|versions|library)\s*[:{]")
+_START = re.compile(
+    rb"(?:\s|#[^\n]*\n)*(node|meta_info_def|graph_def|saved_model_schema_version|versions|library)\s*[:{]"
+)
 #: messages inside of messages, at most
 DEPTH = 64
 

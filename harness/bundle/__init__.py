@@ -14,9 +14,10 @@ from harness.worker.tfworker.files import FormatError, read_json, sha256_file
 
 #: Dated log of schema versions; a reader refuses what it does not know.
 #: 1  2026-11-21  first version
-SCHEMA_VERSION = 1
-#: ``carried-layers``: layers with the key ``carried``, whose computation is below ``graphs``
-FEATURES: frozenset[str] = frozenset({"carried-layers"})
+#: 2  2026-11-21  whole graphs (model.kind "graph"); models of Keras are still written as 1
+SCHEMA_VERSION = 2
+#: ``carried-layers``: layers with the key ``carried``, whose computation is below ``graphs``; ``graph``: a whole graph
+FEATURES: frozenset[str] = frozenset({"carried-layers", "graph"})
 _MEMBERS = {
     "manifest.json",
     "weights.npz",
@@ -51,6 +52,43 @@ _FORM: dict[str, Any] = {
         "layers": {"set": str, "records": list, "nested_inputs": list},
     },
 }
+#: the same for a bundle whose model is a whole graph
+_GRAPH_FORM: dict[str, Any] = {
+    **_FORM,
+    "model": {
+        "kind": str,
+        "graph": str,
+        "signatures": dict,
+        "operations": dict,
+        "ledger": [dict],
+        "fixed": dict,
+        "variables": [
+            {"name": str, "shape": [int], "dtype": str, "trainable": bool, "array": str, "was_constant": bool}
+        ],
+        "tables": [{"name": str, "key_dtype": str, "value_dtype": str, "keys": str, "values": str}],
+        "assets": [{"file": str, "sha256": str, "tensor": str}],
+    },
+    "probes": {
+        "seed": int,
+        "sets": [{"name": str, "signature": str, "holds": str, "inputs": dict, "outputs": dict}],
+        "dropped": [str],
+    },
+}
+_TENSORS = {"tensor": str, "dtype": str}
+
+
+def is_graph(folder: Path) -> bool:
+    """Whether the bundle in a folder holds a whole graph; False for what is no bundle."""
+    try:
+        manifest = read_json(str(folder / "manifest.json"))
+    except (OSError, FormatError):
+        return False
+    return isinstance(manifest, dict) and _holds_graph(manifest)
+
+
+def _holds_graph(manifest: Mapping[str, Any]) -> bool:
+    model = manifest.get("model")
+    return isinstance(model, dict) and model.get("kind") == "graph"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +150,7 @@ def _check_members(folder: Path) -> None:
         raise HarnessError("bundle-invalid", f"{folder} is no bundle: it has no manifest.json.")
     found = {entry.name: entry for entry in os.scandir(folder)}
     extra = sorted(set(found) - _MEMBERS)
-    links = sorted(name for name, entry in found.items() if entry.is_symlink())
+    links = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_symlink())
     if extra or links:
         details = [f"unexpected: {name}" for name in extra] + [f"symbolic link: {name}" for name in links]
         raise HarnessError("bundle-invalid", f"{folder} holds members that no bundle has.", details=details)
@@ -139,12 +177,40 @@ def _check_manifest(folder: Path, manifest: Any) -> None:
             "bundle-unsupported",
             f"{folder} needs a reader of schema {manifest['min_reader']}; this one reads up to {SCHEMA_VERSION}.",
         )
-    wrong = list(_wrong(manifest, _FORM, "manifest"))
+    wrong = list(_wrong_graph(manifest) if _holds_graph(manifest) else _wrong(manifest, _FORM, "manifest"))
     if wrong:
         raise HarnessError("bundle-invalid", f"{folder}: the manifest is not of the documented form.", details=wrong)
     unknown = sorted(set(manifest["required_features"]) - FEATURES)
     if unknown:
         raise HarnessError("bundle-unsupported", f"{folder} needs features unknown here: {', '.join(unknown)}.")
+
+
+def _wrong_graph(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """What ``_wrong`` finds in a graph's manifest, its signatures and the files that it names included."""
+    first = list(_wrong(manifest, _GRAPH_FORM, "manifest"))
+    yield from first
+    if first:
+        return
+    model = manifest["model"]
+    for key, signature in model["signatures"].items():
+        for side in ("inputs", "outputs"):
+            tensors = signature.get(side) if isinstance(signature, dict) else None
+            if not isinstance(tensors, dict):
+                yield f"manifest.model.signatures.{key} lacks {side}"
+                continue
+            for name, spec in tensors.items():
+                yield from _wrong(spec, _TENSORS, f"manifest.model.signatures.{key}.{side}.{name}")
+    yield from (
+        f"manifest.probes.sets: {row['name']} is for {row['signature']}, which is no signature"
+        for row in manifest["probes"]["sets"]
+        if row["signature"] not in model["signatures"]
+    )
+    if model["graph"] != "graphs/graph.json":
+        yield "manifest.model.graph names another file than graphs/graph.json"
+    yield from (
+        f"manifest.model.assets: {row['file']!r} is no file name" for row in model["assets"]
+        if row["file"] != Path(row["file"]).name or row["file"] in ("", ".", "..")
+    )  # fmt: skip
 
 
 def _wrong(value: Any, form: Any, where: str) -> Iterator[str]:

@@ -61,16 +61,20 @@ def environment(name: str, versions: Mapping[str, Any]) -> dict[str, Any]:
 
 def outputs(evidence: Iterable[Evidence]) -> list[dict[str, Any]]:
     """The worst comparison of every output in every saved form, over all probe sets."""
-    rows = []
-    for item in evidence:
-        by_output: dict[str, list[Comparison]] = {}
-        for comparison in item.outputs:
-            by_output.setdefault(comparison.name.split("/", 1)[1], []).append(comparison)
-        for name, group in by_output.items():
-            worst = max(group, key=lambda c: (not c.ok, _share(c)))
-            row = worst.as_json()
-            row.update(name=name, format=item.format, probe=worst.name.split("/", 1)[0], probes=len(group))
-            rows.append(row)
+    return [row for item in evidence for row in worst_of(item.outputs, item.format)]
+
+
+def worst_of(comparisons: Iterable[Comparison], form: str) -> list[dict[str, Any]]:
+    """A row for each name: the worst of its comparisons over all probe sets (``set/name``)."""
+    rows: list[dict[str, Any]] = []
+    by_name: dict[str, list[Comparison]] = {}
+    for comparison in comparisons:
+        by_name.setdefault(comparison.name.split("/", 1)[1], []).append(comparison)
+    for name, group in by_name.items():
+        worst = max(group, key=lambda c: (not c.ok, _share(c)))
+        row = worst.as_json()
+        row.update(name=name, format=form, probe=worst.name.split("/", 1)[0], probes=len(group))
+        rows.append(row)
     return rows
 
 

@@ -69,11 +69,22 @@ def _outputs(rows: list[Mapping[str, Any]]) -> Table:
     return table
 
 
+def _gradients(rows: list[Mapping[str, Any]], console: Console) -> None:
+    agree = sum(row["ok"] for row in rows)
+    worst = max(rows, key=lambda row: (not row["ok"], row["max_rel"]))
+    line = f"Gradients: {agree} of {len(rows)} agree; the worst is {worst['name']}, {worst['max_rel']:.2g} of its largest value."
+    console.print(escape(line), highlight=False, soft_wrap=True)
+
+
 def _proof(report: Mapping[str, Any], console: Console) -> None:
     weights, layers = report["weights"], report["layers"]
     if weights:
         changed = f", {len(weights['transformed'])} of them transformed" if weights["transformed"] else ""
         console.print(f"Weights: {weights['equal']} of {weights['total']} equal bit for bit{changed}.", highlight=False)
+        for line in weights["unequal"] if report.get("gradients") is not None else ():
+            console.print(f"[red]Differs:[/] {escape(line)}", highlight=False, soft_wrap=True)
+    if report.get("gradients"):
+        _gradients(report["gradients"], console)
     if layers:
         console.print(f"Layers: {layers['equal_within_bound']} of {layers['compared']} calls agree.", highlight=False)
         first = layers["first_divergent"]

@@ -8,7 +8,7 @@ where it has one input, else a dict.
 """
 
 import os
-from typing import Any, Dict, List
+from typing import Any, Dict
 
 from . import compat, compat_graphs
 from .arrays import ArrayReader, sha256_array
@@ -63,7 +63,9 @@ def _resources(tf: Any, root: Any, bundle: str, model: Any, reader: ArrayReader)
     root.regularization_losses = []
     tables = []
     for row in model["tables"]:
-        keys, values = (_value(tf, reader.get(row[k]), row[t]) for k, t in (("keys", "key_dtype"), ("values", "value_dtype")))
+        keys, values = (
+            _value(tf, reader.get(row[k]), row[t]) for k, t in (("keys", "key_dtype"), ("values", "value_dtype"))
+        )
         initializer = tf.lookup.KeyValueTensorInitializer(keys, values)
         default = {"string": "", "bool": False}.get(row["value_dtype"], -1)
         table = tf.lookup.StaticHashTable(initializer, tf.constant(default, row["value_dtype"]))

@@ -6,7 +6,7 @@ images for decoders: random bytes would only prove that an operation fails.
 
 import struct
 import zlib
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 
@@ -182,7 +182,10 @@ def make(name: str, inputs: Any, known: Any, lengths: Any, rank: int, ceiling: i
         else:
             rule = {"below": None, "masks": False, "mask_value": None}
             if spec["dtype"].startswith("complex"):
-                parts = [probe.make(name, dict(spec, shape=shape, dtype="float64"), rule, lengths, position + i) for i in (0, 7)]
+                parts = [
+                    probe.make(name, dict(spec, shape=shape, dtype="float64"), rule, lengths, position + i)
+                    for i in (0, 7)
+                ]
                 arrays[key] = (parts[0] + 1j * parts[1]).astype(spec["dtype"])
             elif spec["dtype"].startswith("float") or spec["dtype"] == "bool":
                 arrays[key] = probe.make(name, dict(spec, shape=shape), rule, lengths, position)
@@ -278,7 +281,22 @@ def _example(rng: Any, features: List[Dict[str, Any]]) -> bytes:
 def _wav(rng: Any) -> bytes:
     """One second of 16 kHz sound, the size that keyword spotters want."""
     samples = (rng.uniform(-0.5, 0.5, 16000) * 32767).astype("<i2").tobytes()
-    head = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + len(samples), b"WAVE", b"fmt ", 16, 1, 1, 16000, 32000, 2, 16, b"data", len(samples))
+    head = struct.pack(
+        "<4sI4s4sIHHIIHH4sI",
+        b"RIFF",
+        36 + len(samples),
+        b"WAVE",
+        b"fmt ",
+        16,
+        1,
+        1,
+        16000,
+        32000,
+        2,
+        16,
+        b"data",
+        len(samples),
+    )
     return head + samples
 
 
@@ -295,7 +313,12 @@ def _png(rng: Any) -> bytes:
 
 def _bmp(rng: Any) -> bytes:
     pixels = rng.randint(0, 256, size=(24, 24, 3)).astype("uint8").tobytes()
-    return struct.pack("<2sIHHIIiiHHIIiiII", b"BM", 54 + len(pixels), 0, 0, 54, 40, 24, 24, 1, 24, 0, len(pixels), 0, 0, 0, 0) + pixels
+    return (
+        struct.pack(
+            "<2sIHHIIiiHHIIiiII", b"BM", 54 + len(pixels), 0, 0, 54, 40, 24, 24, 1, 24, 0, len(pixels), 0, 0, 0, 0
+        )
+        + pixels
+    )
 
 
 def _jpeg(rng: Any) -> bytes:

@@ -24,7 +24,7 @@ def record(part: Any, trained: List[str], writer: ArrayWriter, request: Dict[str
 
     Raises Refusal: probes-impossible naming the signature, outputs-random naming the operations, samples-invalid.
     """
-    entries, sets, dropped, refused = [], [], [], []  # type: Any, Any, List[str], List[str]
+    entries, sets, dropped, refused, notes = [], [], [], [], []  # type: Any, Any, List[str], List[str], List[str]
     given = request.get("samples")
     for key in sorted(part.signatures):
         one = _Signature(part, key, trained)
@@ -38,10 +38,10 @@ def record(part: Any, trained: List[str], writer: ArrayWriter, request: Dict[str
         one.refuse_random(found[0])
         for position, row in enumerate(found):
             sets.append(one.written(row, writer, entries, position))
-        dropped += one.notes
+        notes += list(dict.fromkeys(one.notes))
     if refused:
         raise Refusal("probes-impossible", "%d signatures accept no generated input" % len(refused), refused)
-    return {"seed": probe.SEED, "sets": sets, "dropped": dropped}, entries
+    return {"seed": probe.SEED, "sets": sets, "dropped": dropped, "notes": notes}, entries
 
 
 class _Signature(object):
@@ -152,7 +152,9 @@ class _Signature(object):
             total += int(np.prod([d for d in shape if d and d > 0])) if shape else 1
         return total
 
-    def _gradients_of(self, where: str, arrays: Any, values: Any, writer: Any, entries: Any) -> Optional[Dict[str, Any]]:
+    def _gradients_of(
+        self, where: str, arrays: Any, values: Any, writer: Any, entries: Any
+    ) -> Optional[Dict[str, Any]]:
         """Gradients of the outputs, each weighted by random numbers, by every trainable variable."""
         fed = {spec["tensor"] for spec in self.inputs.values()}
         names = [n for n in sorted(values) if values[n].dtype.kind == "f" and self.outputs[n]["tensor"] not in fed]
@@ -169,7 +171,7 @@ class _Signature(object):
             found = iter(self.part.session.run(live, feed) if live else [])
         except Exception as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-            self.notes.append("%s: no gradients in the source TensorFlow: %s" % (self.key, reason))
+            self.notes.append("gradients of %s: the source TensorFlow has none to compare with: %s" % (self.key, reason))
             return None
         out = {"cotangents": {}, "by": {}}  # type: Dict[str, Any]
         for name in names:

@@ -102,7 +102,11 @@ def _not_loadable(path: str, request: Any, error: BaseException) -> Refusal:
     tf = compat.import_tensorflow()
     text = str(error).strip()
     code = "source-not-loadable"
-    if "Op type not registered" in text or isinstance(error, getattr(tf.errors, "NotFoundError", ())) and "Op type" in text:
+    if (
+        "Op type not registered" in text
+        or isinstance(error, getattr(tf.errors, "NotFoundError", ()))
+        and "Op type" in text
+    ):
         code = "ops-unknown"
     return Refusal(code, "TensorFlow %s cannot load %s" % (tf.__version__, name), [text[:2000]])
 
@@ -214,7 +218,13 @@ def _named(graph: Any, request: Any) -> Dict[str, Any]:
             unknown.append("%s: %s" % (tensor, str(error).strip("'\"")[:200]))
     if unknown:
         raise Refusal("tensor-unknown", "%d of the named tensors are not in the graph" % len(unknown), unknown)
-    return {"serving_default": {"inputs": request["inputs"], "outputs": request["outputs"], "method": "tensorflow/serving/predict"}}
+    return {
+        "serving_default": {
+            "inputs": request["inputs"],
+            "outputs": request["outputs"],
+            "method": "tensorflow/serving/predict",
+        }
+    }
 
 
 def _initialize_tables(session: Any) -> None:
@@ -230,5 +240,3 @@ def _initialize_tables(session: Any) -> None:
                 session.run(operation)
             except Exception:  # noqa: S110 - a table that stays empty is refused by name where it is read
                 pass
-
-

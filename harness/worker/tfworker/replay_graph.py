@@ -61,20 +61,21 @@ def _signatures(loaded: Any, model: Dict[str, Any]) -> List[str]:
     return found
 
 
-def _replay(tf: Any, loaded: Any, model: Any, probe_set: Any, variables: Any, reader: Any, writer: Any, entries: Any) -> None:
+def _replay(
+    tf: Any, loaded: Any, model: Any, probe_set: Any, variables: Any, reader: Any, writer: Any, entries: Any
+) -> None:
     function = loaded.signatures[probe_set["signature"]]
     signature = model["signatures"][probe_set["signature"]]
     given = {}
     for name, array in probe_set["inputs"].items():
         given[name] = tf.constant(_typed(tf, reader.get(array), signature["inputs"][name]["dtype"]))
     asked = probe_set.get("gradients")
+    if not asked:
+        _keep(function(**given), probe_set, writer, entries)
+        return
     with tf.GradientTape() as tape:
         outputs = function(**given)
-    for name, array in probe_set["outputs"].items():
-        if name in outputs:
-            entries.append(writer.add(array, _array(outputs[name])))
-    if not asked:
-        return
+    _keep(outputs, probe_set, writer, entries)
     by = [name for name in asked["by"] if name in variables]
     names = [name for name in asked["cotangents"] if name in outputs]
     weights = [tf.constant(reader.get(asked["cotangents"][name])) for name in names]
@@ -83,6 +84,12 @@ def _replay(tf: Any, loaded: Any, model: Any, probe_set: Any, variables: Any, re
         where = asked["by"][name] or "probe/%s/%s/gradients/%s" % (probe_set["signature"], probe_set["name"], name)
         if gradient is not None:
             entries.append(writer.add(where, _array(tf.convert_to_tensor(gradient))))
+
+
+def _keep(outputs: Any, probe_set: Any, writer: Any, entries: Any) -> None:
+    for name, array in probe_set["outputs"].items():
+        if name in outputs:
+            entries.append(writer.add(array, _array(outputs[name])))
 
 
 def _typed(tf: Any, array: Any, dtype: str) -> Any:

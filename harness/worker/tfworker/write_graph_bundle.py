@@ -12,7 +12,7 @@ from .arrays import ArrayWriter
 from .compat_graphs import table_content, v1, variable_value
 from .errors import Refusal
 from .files import write_json
-from .graphs import neutral
+from .graphs import neutral, prepare
 from .graphs.refs import VARIABLES
 from .write_bundle import file_entry, write_checksums
 
@@ -25,7 +25,9 @@ _FOREIGN = {
     "PyFuncStateless": "it calls Python code that the file does not hold",
     "EagerPyFunc": "it calls Python code that the file does not hold",
 }
-_SOURCES = re.compile(r"(Iterator|OneShotIterator|QueueDequeue|\w*Queue|\w*Reader|Reader\w+|Stage|Unstage|MapUnstage)\w*")
+_SOURCES = re.compile(
+    r"(Iterator|OneShotIterator|QueueDequeue|\w*Queue|\w*Reader|Reader\w+|Stage|Unstage|MapUnstage)\w*"
+)
 _MUTABLE_TABLES = re.compile(r"Mutable(Dense)?HashTable\w*")
 _PHASE = re.compile(r"(^|/)(is_)?(train(ing)?|learning_phase|keras_learning_phase|phase_train|is_train)(_\d+)?$")
 
@@ -49,6 +51,7 @@ def write_graph_bundle(
         variables = _write_variables(part, trainable, promoted, writer)
         tables = _write_tables(part, writer)
         graph, constants = _write_graph(part, promoted, writer)
+    _refuse_writes(part, graph)
     write_json(os.path.join(bundle, "graphs", "graph.json"), graph)
     files = _copy_assets(part, assets, bundle)
     context.step("record probes")
@@ -76,6 +79,9 @@ class Part(object):
         self.names = set()  # type: Set[str]
         for key in sorted(signatures):
             self.signatures[key] = self._described(signatures[key])
+            inputs = self.signatures[key]["inputs"]
+            for name in [n for n, spec in inputs.items() if spec["tensor"] in self.fixed]:
+                del inputs[name]  # what is fixed is no input any more
             self.names |= self.needed(key)
         self._fix_phases()
         self.names = set()
@@ -181,7 +187,13 @@ def _write_variables(part: Part, trainable: List[str], promoted: Dict[str, Any],
     out = []  # type: List[Any]
     for name, value, trains, was_constant in rows:
         entry = dict(writer.add("variable/" + name, np.asarray(value)), variable=name)
-        row = {"name": name, "shape": entry["shape"], "dtype": entry["dtype"], "trainable": trains, "array": entry["name"]}
+        row = {
+            "name": name,
+            "shape": entry["shape"],
+            "dtype": entry["dtype"],
+            "trainable": trains,
+            "array": entry["name"],
+        }
         out.append(dict(row, was_constant=was_constant, entry=entry))
     return out
 
@@ -294,6 +306,18 @@ def _make_constant(part: Part, node: Any) -> None:
     node.attr["value"].tensor.CopyFrom(proto)
 
 
+def _refuse_writes(part: Part, graph: Any) -> None:
+    """Raise Refusal ops-unsupported where calling a signature changes a variable."""
+    found = []  # type: List[str]
+    for key, signature in part.signatures.items():
+        fed = [spec["tensor"] for spec in signature["inputs"].values()]
+        nodes = prepare.folded(graph["nodes"], fed, [spec["tensor"] for spec in signature["outputs"].values()])
+        found += ["%s: %s changes a variable" % (key, node) for node in prepare.writes(nodes)]
+    if found:
+        remedy = "Fix the phase to inference with --fix-tensor NAME=false if these are updates of training."
+        raise Refusal("ops-unsupported", "%d operations of signatures change variables" % len(found), found, remedy)
+
+
 def _copy_assets(part: Part, assets: Any, bundle: str) -> List[Dict[str, Any]]:
     """Copy the asset files into the bundle; one that is missing, and that nothing which is kept reads, is noted."""
     rows, taken, lost = [], set(), []  # type: List[Dict[str, Any]], Set[str], List[str]
@@ -317,7 +341,7 @@ def _copy_assets(part: Part, assets: Any, bundle: str) -> List[Dict[str, Any]]:
 def _manifest(request: Dict[str, Any], part: Part, frozen: bool) -> Dict[str, Any]:
     kind = {"read_saved_model": "saved_model", "read_hub_module": "hub_module", "read_checkpoint": "checkpoint",
             "read_frozen_graph": "frozen_graph"}[request["op"]]  # fmt: skip
-    keras = getattr(compat.import_tensorflow(), "keras")
+    keras = compat.import_tensorflow().keras
     counts = {}  # type: Dict[str, int]
     for operation in part.operations:
         counts[operation.type] = counts.get(operation.type, 0) + 1

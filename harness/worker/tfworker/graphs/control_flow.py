@@ -53,7 +53,7 @@ def _frames(nodes: List[Node]) -> Dict[str, Tuple[str, ...]]:
     while queue:
         name = queue.pop()
         inner = frames[name][:-1] if index[name]["op"] == "Exit" else frames[name]
-        for reader, ref in readers.get(name, ()):
+        for reader, _ in readers.get(name, ()):
             frame = inner + (text(reader, "frame_name"),) if reader["op"] == "Enter" else inner
             # Constants without control edges lie outside; what they feed may be deeper.
             if len(frame) > len(frames.get(reader["name"], ())) or reader["name"] not in frames:
@@ -180,7 +180,9 @@ def _conditionals(nodes: List[Node], taken: Set[str]) -> List[Node]:
 def _inside(node: Node, taken: Set[str]) -> Node:
     if node["op"] != WHILE:
         return node
-    return dict(node, **{key: dict(node[key], nodes=_conditionals(node[key]["nodes"], taken)) for key in ("cond", "body")})
+    return dict(
+        node, **{key: dict(node[key], nodes=_conditionals(node[key]["nodes"], taken)) for key in ("cond", "body")}
+    )
 
 
 class _Round(object):
@@ -200,8 +202,15 @@ class _Round(object):
             return _State()
         state, node = _State(self.states[name]), self.index[name]
         if node["op"] == "Switch" and index >= 0:
-            state[node["inputs"][1]] = index
+            state[self._predicate(node)] = index
         return state
+
+    def _predicate(self, switch: Node) -> str:
+        """What decides a Switch: the edge behind the identities that TF1 puts on top of predicates."""
+        ref = switch["inputs"][1]
+        while edges.base(ref) in self.index and self.index[edges.base(ref)]["op"] == "Identity":
+            ref = edges.data_inputs(self.index[edges.base(ref)])[0]
+        return ref
 
     def _state(self, node: Node) -> _State:
         if node["op"] == "Merge":
@@ -210,7 +219,9 @@ class _Round(object):
         for ref in edges.edges_of(node):
             for predicate, branch in self._edge(ref).items():
                 if total.setdefault(predicate, branch) != branch:
-                    raise Unsupported(["%s (%s): needs both branches of %s at once" % (node["name"], node["op"], predicate)])
+                    raise Unsupported(
+                        ["%s (%s): needs both branches of %s at once" % (node["name"], node["op"], predicate)]
+                    )
         return total
 
     def _merged(self, node: Node) -> _State:
@@ -286,7 +297,7 @@ class _Round(object):
                 if node is not None and node["op"] != "Switch" and ref not in waits:
                     waits.append(ref)
                 return None
-            if node is not None and node["op"] == "Switch" and node["inputs"][1] == predicate:
+            if node is not None and node["op"] == "Switch" and self._predicate(node) == predicate:
                 return node["inputs"][0]
             return ref
 
@@ -339,5 +350,3 @@ def _acyclic_first(nodes: List[Node]) -> List[Node]:
     cut = [dict(n, inputs=[r for r in n["inputs"] if edges.base(r) not in back]) for n in nodes]
     index = edges.by_name(nodes)
     return [index[n["name"]] for n in edges.in_order(cut)]
-
-

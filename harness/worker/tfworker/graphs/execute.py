@@ -56,7 +56,9 @@ class Executor(object):
         functions = self._graph.graph_def.library.function
         own = {function.signature.name for function in functions}
         nodes = list(self._graph.graph_def.node) + [node for function in functions for node in function.node_def]
-        lost = ["%s (%s)" % (n.name, n.op) for n in nodes if n.op not in own and not compat_graphs.known_operation(n.op)]
+        lost = [
+            "%s (%s)" % (n.name, n.op) for n in nodes if n.op not in own and not compat_graphs.known_operation(n.op)
+        ]
         if lost:
             what = "%d operations do not exist in TensorFlow %s" % (len(lost), tf.__version__)
             raise Refusal("ops-unsupported", what, sorted(lost))

@@ -3,7 +3,8 @@
 from typing import Any, Dict, List, Tuple
 
 from . import edges
-from .control_flow import fold_constant_conditions, functionalise
+from .control_flow import IF, fold_constant_conditions, functionalise
+from .hoist import hoist_reads
 from .refs import WRITES, to_resources
 from .tensor_arrays import to_lists
 
@@ -27,6 +28,11 @@ def _with_default(node: Node) -> Node:
     return dict(node, op="Identity", attrs={"T": kind})
 
 
+def _count(nodes: List[Node], op: str) -> int:
+    inner = [graph["nodes"] for node in nodes for graph in edges.inner_graphs(node)]
+    return sum(node["op"] == op for node in nodes) + sum(_count(part, op) for part in inner)
+
+
 def writes(nodes: List[Node]) -> List[str]:
     """What changes variables: ``name (operation)``."""
     return sorted("%s (%s)" % (node["name"], node["op"]) for node in nodes if node["op"] in _WRITES)
@@ -42,10 +48,8 @@ def prepared(nodes: List[Node], fed: List[str], outputs: List[str]) -> Tuple[Lis
         "reference variables": sum(n["op"] in ("VariableV2", "Variable") for n in nodes),
         "while loops": len({str(n["attrs"].get("frame_name")) for n in nodes if n["op"] == "Enter"}),
         "tensor arrays": sum(n["op"] == "TensorArrayV3" for n in nodes),
-        "conditionals": len({n["inputs"][1] for n in nodes if n["op"] == "Switch"}),
     }
-    # A loop's own switches decide whether it goes on, and are no conditionals.
-    counts["conditionals"] -= sum(n["op"] == "LoopCond" for n in nodes)
     nodes = to_lists(to_resources(nodes))
-    nodes = edges.prune(nodes, outputs, {edges.base(ref) for ref in fed})
-    return functionalise(nodes), {kind: count for kind, count in counts.items() if count}
+    nodes = functionalise(edges.prune(nodes, outputs, {edges.base(ref) for ref in fed}))
+    counts["conditionals"] = _count(nodes, IF)
+    return hoist_reads(nodes), {kind: count for kind, count in counts.items() if count}

@@ -5,7 +5,7 @@ operation that writes it its counterpart on resources, and what read the referen
 write: the order that the data edge gave is kept by a control edge. Table handles likewise lose their reference form.
 """
 
-from typing import Any, Dict, List, Optional, Set, Tuple
+from typing import Any, List, Optional, Set
 
 from . import edges
 from .attrs import text_attr, type_attr, type_of
@@ -203,4 +203,3 @@ def _root(index: Any, ref: str) -> str:
     while edges.base(ref) in index and index[edges.base(ref)]["op"] in ("Identity", "Enter", "Switch"):
         ref = edges.data_inputs(index[edges.base(ref)])[0]
     return edges.base(ref)
-

@@ -3,7 +3,7 @@
 The handle disappears; the *flow*, a float that only ordered operations, becomes the list itself (a variant).
 """
 
-from typing import Any, Dict, List, Optional, Set
+from typing import Any, List, Optional, Set
 
 from . import edges
 from .attrs import bool_attr, constant, flag, shape_of, type_attr, type_of
@@ -53,7 +53,11 @@ class _Pass(object):
         """Names of the nodes that hand a flow on."""
         found = set()  # type: Set[str]
         tensors = {node["name"] + ":1" for node in self.nodes if node["op"] == "TensorArrayV3"}
-        tensors |= {n["name"] for n in self.nodes if n["op"] in ("TensorArrayWriteV3", "TensorArrayScatterV3", "TensorArraySplitV3")}
+        tensors |= {
+            n["name"]
+            for n in self.nodes
+            if n["op"] in ("TensorArrayWriteV3", "TensorArrayScatterV3", "TensorArraySplitV3")
+        }
         changed = True
         while changed:
             changed = False
