@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.markup import escape
 
 import harness
-from harness.backends.base import Limits
 from harness import artifact, graph_plan
+from harness.backends.base import Limits
 from harness.errors import Exit, HarnessError
 from harness.graph_plan import GraphPlan
 from harness.plan import DEFAULT_TARGET, FORMATS, Options, Plan, check_target, default_out, make_plan, with_formats

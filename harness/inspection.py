@@ -154,11 +154,15 @@ def _graph_rows(graph: Mapping[str, Any]) -> list[tuple[str, str]]:
     tags = f" tagged {', '.join(map(shown, graph['tags']))}" if graph["tags"] else ""
     rows = [("graph", f"{plural(graph['nodes'], 'node')}{tags}")]
     for key, signature in graph["signatures"].items():
-        sides = ("; ".join(f"{shown(n)}: {shown(t)}" for n, t in signature[side].items()) for side in ("inputs", "outputs"))
+        sides = (
+            "; ".join(f"{shown(n)}: {shown(t)}" for n, t in signature[side].items()) for side in ("inputs", "outputs")
+        )
         rows.append((f"signature {shown(key)}", " → ".join(sides)))
     variables = [f"{shown(v['name'])} {_declared(v)}" for v in graph["variables"]]
     if variables:
-        rows.append(("variables", f"{len(variables)}: {', '.join(variables[:12])}{', …' if len(variables) > 12 else ''}"))
+        rows.append(
+            ("variables", f"{len(variables)}: {', '.join(variables[:12])}{', …' if len(variables) > 12 else ''}")
+        )
     if not graph["signatures"]:
         rows.extend(("placeholder", f"{shown(p['name'])} {_declared(p)}") for p in graph["placeholders"][:20])
     return rows

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from harness import dialects
-from harness.bundle import SCHEMA_VERSION, Bundle
+from harness.bundle import SCHEMA_VERSION, Bundle, is_graph
 from harness.errors import HarnessError
 from harness.worker.tfworker.arrays import ArrayWriter
 
@@ -70,6 +70,51 @@ def test_golden_bundles_stay_small() -> None:
         assert sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) < 60_000
 
 
+def test_the_graph_of_schema_2_is_read_by_today_s_reader() -> None:
+    bundle = Bundle.open(GOLDEN / "v2-small-graph")
+    assert is_graph(bundle.folder)
+    assert not is_graph(GOLDEN / "v1-small")
+    assert bundle.check_arrays() == len(bundle.manifest["arrays"])
+    manifest, model = bundle.manifest, bundle.manifest["model"]
+    assert (manifest["min_reader"], manifest["required_features"]) == (2, ["graph"])  # readers of schema 1 refuse it
+    assert {"words"} == set(model["signatures"]["serving_default"]["inputs"])
+    assert {row["name"]: row["trainable"] for row in model["variables"]} == {"embeddings": True, "kernel": True}
+    assert (
+        bundle.arrays.get(model["tables"][0]["keys"]).tolist() == [b"red", b"green", b"blue"]
+        or model["tables"][0]["size"] == 3
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda m: m["model"].pop("variables"), "manifest.model lacks variables"),
+        (
+            lambda m: m["model"].update(graph="../graph.json"),
+            "manifest.model.graph names another file than graphs/graph.json",
+        ),
+        (lambda m: m["model"]["signatures"].update(x={}), "manifest.model.signatures.x lacks inputs"),
+        (
+            lambda m: m["probes"]["sets"][0].update(signature="x"),
+            "manifest.probes.sets: normal is for x, which is no signature",
+        ),
+        (
+            lambda m: m["model"]["assets"].append({"file": "../up", "sha256": "", "tensor": "t"}),
+            "manifest.model.assets: '../up' is no file name",
+        ),
+    ],
+)
+def test_a_graph_that_breaks_a_rule_is_refused(tmp_path: Path, change: Callable[[Manifest], object], line: str) -> None:
+    shutil.copytree(GOLDEN / "v2-small-graph", tmp_path / "bundle")
+    (tmp_path / "bundle" / "SHA256SUMS").unlink()
+    manifest = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
+    change(manifest)
+    (tmp_path / "bundle" / "manifest.json").write_text(json.dumps(manifest))
+    error = refused(tmp_path / "bundle")
+    assert error.code == "bundle-invalid"
+    assert line in error.details
+
+
 # --- one defect per case
 
 
@@ -104,8 +149,8 @@ DEFECTS: dict[str, tuple[Callable[[Path], None], str, str, tuple[str, ...]]] = {
     "a list": (text("[]"), INVALID, "{folder}: the manifest lacks everything.", ()),
     "a key less": (changed(lambda m: m.pop("probes")), INVALID, "{folder}: the manifest lacks probes.", ()),
     "later schema": (
-        changed(lambda m: m.update(min_reader=2)), "bundle-unsupported",
-        "{folder} needs a reader of schema 2; this one reads up to 1.", (),
+        changed(lambda m: m.update(min_reader=3)), "bundle-unsupported",
+        "{folder} needs a reader of schema 3; this one reads up to 2.", (),
     ),
     "unknown feature": (
         changed(lambda m: m.update(required_features=["holograms", "smell"])), "bundle-unsupported",

@@ -51,7 +51,11 @@ def test_a_long_chain_needs_no_recursion() -> None:
 
 
 def test_reads_and_writes_become_operations_on_resources() -> None:
-    done = named(to_resources([variable("v"), node("r", "Identity", "v"), node("a", "AssignAdd", "v", "x"), node("s", "Sqrt", "a")]))
+    done = named(
+        to_resources(
+            [variable("v"), node("r", "Identity", "v"), node("a", "AssignAdd", "v", "x"), node("s", "Sqrt", "a")]
+        )
+    )
     assert done["v"]["op"] == "VarHandleOp"
     assert (done["r"]["op"], done["r"]["inputs"]) == ("ReadVariableOp", ["v"])
     assert (done["a"]["op"], done["a"]["inputs"]) == ("AssignAddVariableOp", ["v", "x"])
@@ -162,7 +166,11 @@ def test_a_fixed_phase_leaves_one_branch() -> None:
 
 
 def test_a_placeholder_that_is_fed_keeps_its_branches() -> None:
-    nodes = [node("p", "PlaceholderWithDefault", "off", dtype=type_attr("DT_BOOL")), *choice()[1:], constant("off", "DT_BOOL", [], [False])]
+    nodes = [
+        node("p", "PlaceholderWithDefault", "off", dtype=type_attr("DT_BOOL")),
+        *choice()[1:],
+        constant("off", "DT_BOOL", [], [False]),
+    ]
     assert "pos" in named(prepare.folded(nodes, ["p:0", "x:0"], ["y:0"]))
     assert "pos" not in named(prepare.folded(nodes, ["x:0"], ["y:0"]))
 
@@ -190,7 +198,9 @@ def test_tensor_arrays_become_lists() -> None:
 
 def test_a_gradient_array_is_refused_by_name() -> None:
     with pytest.raises(Unsupported, match="g .TensorArrayGradV3."):
-        to_lists([node("ta", "TensorArrayV3", "n", dtype=type_attr(FLOAT)), node("g", "TensorArrayGradV3", "ta", "ta:1")])
+        to_lists(
+            [node("ta", "TensorArrayV3", "n", dtype=type_attr(FLOAT)), node("g", "TensorArrayGradV3", "ta", "ta:1")]
+        )
 
 
 # --- hoisting
@@ -210,4 +220,6 @@ def test_variables_are_read_before_a_loop() -> None:
 
 
 def test_writes_are_found_by_name() -> None:
-    assert prepare.writes([node("a", "AssignAdd", "v", "x"), node("i", "IsVariableInitialized", "v")]) == ["a (AssignAdd)"]
+    assert prepare.writes([node("a", "AssignAdd", "v", "x"), node("i", "IsVariableInitialized", "v")]) == [
+        "a (AssignAdd)"
+    ]

@@ -93,7 +93,12 @@ def test_arguments_are_called_by_the_last_part_of_a_name() -> None:
 
 def test_tensors_and_values_are_parsed() -> None:
     assert graph_plan.parse_tensors(("a/b", "image=c:1"), "--input-tensor") == {"b": "a/b:0", "image": "c:1"}
-    assert graph_plan.parse_fixed(("p=false", "k=0.5", "n:1=3", "s=text")) == {"p:0": False, "k:0": 0.5, "n:1": 3, "s:0": "text"}
+    assert graph_plan.parse_fixed(("p=false", "k=0.5", "n:1=3", "s=text")) == {
+        "p:0": False,
+        "k:0": 0.5,
+        "n:1": 3,
+        "s:0": "text",
+    }
     for wrong in ("=x", "a b", "^x"):
         with refused("usage"):
             graph_plan.parse_tensors((wrong,), "--input-tensor")

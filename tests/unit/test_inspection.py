@@ -16,7 +16,7 @@ from harness.inspection import describe_artifact, render
 
 KEYS = [
     "format_version", "path", "kind", "what", "size_bytes", "sha256", "written_by", "model", "weights", "operations",
-    "training", "bundle", "migration", "warnings",
+    "graphs", "training", "bundle", "migration", "warnings",
 ]  # fmt: skip
 DOCUMENT = Path(__file__).parents[2] / "docs" / "formats.md"
 

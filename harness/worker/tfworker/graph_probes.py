@@ -171,7 +171,9 @@ class _Signature(object):
             found = iter(self.part.session.run(live, feed) if live else [])
         except Exception as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-            self.notes.append("gradients of %s: the source TensorFlow has none to compare with: %s" % (self.key, reason))
+            self.notes.append(
+                "gradients of %s: the source TensorFlow has none to compare with: %s" % (self.key, reason)
+            )
             return None
         out = {"cotangents": {}, "by": {}}  # type: Dict[str, Any]
         for name in names:

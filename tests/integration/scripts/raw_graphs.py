@@ -1,3 +1,4 @@
+# ruff: noqa: TID251, PTH118, PTH123 - runs in another environment, of another Python
 """Graphs as people wrote them in TensorFlow 1, each exported as a SavedModel: python raw_graphs.py FOLDER [NAME ...]
 
 A case builds a graph and returns its inputs and outputs by name. Written for TF 1.12 to 1.15; weights are random but seeded.
@@ -24,7 +25,9 @@ def inputs(*shape, **options):
 
 def dense(x, units, name, activation=None, resource=False):
     with tf.variable_scope(name, use_resource=resource):
-        kernel = tf.get_variable("kernel", [x.shape[-1].value, units], initializer=tf.random_normal_initializer(stddev=0.5))
+        kernel = tf.get_variable(
+            "kernel", [x.shape[-1].value, units], initializer=tf.random_normal_initializer(stddev=0.5)
+        )
         bias = tf.get_variable("bias", [units], initializer=tf.random_normal_initializer())
     y = tf.matmul(x, kernel) + bias
     return activation(y) if activation else y
@@ -84,7 +87,9 @@ def batch_norm_phase_fed():
 def fused_batch_norm_slim():
     x = inputs(None, 6, 6, 2)
     slim = tf.contrib.slim
-    with slim.arg_scope([slim.conv2d], normalizer_fn=slim.batch_norm, normalizer_params={"is_training": False, "scale": True}):
+    with slim.arg_scope(
+        [slim.conv2d], normalizer_fn=slim.batch_norm, normalizer_params={"is_training": False, "scale": True}
+    ):
         y = slim.conv2d(x, 4, [3, 3], stride=2)
         y = slim.separable_conv2d(y, 4, [3, 3], depth_multiplier=1)
     return {"x": x}, {"y": tf.reduce_mean(y, [1, 2])}
@@ -168,7 +173,9 @@ def nested_while_loops():
 def growing_loop_variable():
     x = inputs(None, 3)
     shapes = [tf.TensorShape([]), tf.TensorShape([None, 3])]
-    y = tf.while_loop(lambda i, _: i < 3, lambda i, v: (i + 1, tf.concat([v, x * tf.cast(i, F32)], 0)), [0, x], shapes)[1]
+    y = tf.while_loop(lambda i, _: i < 3, lambda i, v: (i + 1, tf.concat([v, x * tf.cast(i, F32)], 0)), [0, x], shapes)[
+        1
+    ]
     return {"x": x}, {"y": y * tf.get_variable("scale", [3], initializer=tf.random_normal_initializer())}
 
 
@@ -228,7 +235,9 @@ def tensor_array():
     w = tf.get_variable("w", initializer=0.7)
     values = tf.TensorArray(F32, 4).unstack(x)
     out = tf.TensorArray(F32, 4, clear_after_read=False)
-    _, out = tf.while_loop(lambda i, _: i < 4, lambda i, t: (i + 1, t.write(i, tf.tanh(values.read(3 - i) * w))), [0, out])
+    _, out = tf.while_loop(
+        lambda i, _: i < 4, lambda i, t: (i + 1, t.write(i, tf.tanh(values.read(3 - i) * w))), [0, out]
+    )
     return {"x": x}, {"y": out.stack(), "some": out.gather([2, 0])}
 
 
@@ -262,7 +271,9 @@ def string_ops():
     words = tf.string_split(x, " ")
     ids = tf.string_to_hash_bucket_fast(words.values, 20)
     table = tf.get_variable("table", [20, 3], initializer=tf.random_normal_initializer())
-    y = tf.nn.embedding_lookup_sparse(table, tf.SparseTensor(words.indices, ids, words.dense_shape), None, combiner="sqrtn")
+    y = tf.nn.embedding_lookup_sparse(
+        table, tf.SparseTensor(words.indices, ids, words.dense_shape), None, combiner="sqrtn"
+    )
     return {"text": x}, {"y": y, "joined": tf.string_join([x, tf.as_string(tf.size(words.values))], "/")}
 
 
@@ -309,14 +320,20 @@ def stop_gradient_and_assert():
 @case
 def attention_block():
     x = inputs(None, 5, 8)
-    q, k, v = (tf.layers.dense(x, 8, name=n, kernel_initializer=tf.random_normal_initializer(stddev=0.3)) for n in "qkv")
+    q, k, v = (
+        tf.layers.dense(x, 8, name=n, kernel_initializer=tf.random_normal_initializer(stddev=0.3)) for n in "qkv"
+    )
     y = tf.matmul(tf.nn.softmax(tf.matmul(q, k, transpose_b=True) / np.sqrt(8.0)), v) + x
     return {"x": x}, {"y": tf.contrib.layers.layer_norm(y, begin_norm_axis=2)}
 
 
 @case
 def mixed_dtypes():
-    x, flags, n = inputs(None, 3, dtype=tf.float64), inputs(None, 3, dtype=tf.bool, name="flags"), inputs(None, 3, dtype=tf.uint8, name="n")
+    x, flags, n = (
+        inputs(None, 3, dtype=tf.float64),
+        inputs(None, 3, dtype=tf.bool, name="flags"),
+        inputs(None, 3, dtype=tf.uint8, name="n"),
+    )
     w = tf.get_variable("w", [3], tf.float64, initializer=tf.random_normal_initializer(dtype=tf.float64))
     return {"x": x, "flags": flags, "n": n}, {
         "y": tf.where(flags, x * w, tf.cast(n, tf.float64)), "any": tf.reduce_any(flags, 1), "half": tf.cast(x, tf.float16),
@@ -370,7 +387,11 @@ def estimator(folder):
     model = tf.estimator.DNNClassifier([5], columns, n_classes=3, model_dir=os.path.join(folder, "estimator_run"))
 
     def data():
-        features = {"color": ["red", "blue", "green", "pink"], "word": ["a", "b", "c", "d"], "age": [0.5, -1.0, 2.0, 0.1]}
+        features = {
+            "color": ["red", "blue", "green", "pink"],
+            "word": ["a", "b", "c", "d"],
+            "age": [0.5, -1.0, 2.0, 0.1],
+        }
         return tf.data.Dataset.from_tensors((features, [0, 1, 2, 1])).repeat(3)
 
     model.train(data)
@@ -400,7 +421,7 @@ def export(name, folder):
 FOLDER = sys.argv[1]
 if __name__ == "__main__":
     tf.logging.set_verbosity(tf.logging.ERROR)
-    for chosen in sys.argv[2:] or sorted(CASES) + ["estimator"]:
+    for chosen in sys.argv[2:] or [*sorted(CASES), "estimator"]:
         if chosen == "estimator":
             estimator(FOLDER)
         else:
