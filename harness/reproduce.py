@@ -16,7 +16,19 @@ from harness.worker.tfworker.files import FormatError, read_json
 COMMANDS = ("migrate", "export", "import", "verify")
 _HEAD = ["python", "-m", "harness"]
 #: what has to be equal; seconds and paths may differ
-COMPARED = ("status", "source", "from", "to", "outputs", "layers", "weights", "training", "ledger", "probes")
+COMPARED = (
+    "status",
+    "source",
+    "from",
+    "to",
+    "outputs",
+    "gradients",
+    "layers",
+    "weights",
+    "training",
+    "ledger",
+    "probes",
+)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -75,7 +87,7 @@ def other_environments(found: Mapping[str, Any]) -> list[str]:
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """Every value that is not the same in both reports, as a path into them."""
-    return [line for key in COMPARED for line in _compare(key, before[key], after[key])]
+    return [line for key in COMPARED for line in _compare(key, before.get(key), after.get(key))]
 
 
 def _compare(where: str, before: Any, after: Any) -> list[str]:
