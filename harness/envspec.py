@@ -42,11 +42,16 @@ class Reads:
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """One row of the tested matrix, which is the support claim."""
+    """One row of the tested matrix, which is the support claim.
+
+    Attributes:
+        zoo: how many models of the zoo the matrix runs, spread evenly; None for all.
+    """
 
     source: str
     target: str
     note: str
+    zoo: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +172,7 @@ def load_pairs(folder: Path | None = None) -> tuple[Pair, ...]:
     try:
         pairs = tuple(Pair(**row) for row in table.get("pairs", []))
     except TypeError as error:
-        defects.append(f"a row of [[pairs]] needs exactly source, target and note: {error}")
+        defects.append(f"a row of [[pairs]] needs source, target and note, and may have zoo: {error}")
     if defects:
         raise HarnessError("environment-invalid", f"{path} is not usable.", details=defects)
     return pairs

@@ -107,7 +107,8 @@ def run(request: Request, progress: Progress, report: Callable[[CaseResult], Non
             models is not there, or a baseline cannot be read.
     """
     specs = envspec.load_specs()
-    pairs = request.pairs or tuple((p.source, p.target) for p in envspec.load_pairs())
+    rows = {(p.source, p.target): p for p in envspec.load_pairs()}
+    pairs = request.pairs or tuple(rows)
     suites = _suites(request)
     files = {pair: _baseline_file(request, pair, pairs) for pair in pairs}
     accepted = {pair: baseline.load(path) for pair, path in files.items() if path}
@@ -120,7 +121,8 @@ def run(request: Request, progress: Progress, report: Callable[[CaseResult], Non
     request.out.mkdir(parents=True, exist_ok=True)
     remove(request.out / "jobs")
     for source, target in pairs:
-        cases = _cases(request, suites, specs, environments[source], progress, outcome)
+        share = rows[source, target].zoo if (source, target) in rows and not request.only else None
+        cases = _cases(request, suites, specs, environments[source], share, progress, outcome)
         found = _run_pair(request, (environments[source], environments[target]), cases, progress, report, outcome)
         known = accepted.get((source, target), {})
         ran = {ZOO: request.zoo and zoo.generator() is not None, **dict.fromkeys(suites, True)}
@@ -187,8 +189,8 @@ def _check_out(out: Path) -> None:
 
 
 def _cases(
-    request: Request, suites: Mapping[str, Path], specs: Mapping[str, EnvSpec], source: VenvEnvironment, progress: Progress,
-    outcome: Outcome,
+    request: Request, suites: Mapping[str, Path], specs: Mapping[str, EnvSpec], source: VenvEnvironment,
+    share: int | None, progress: Progress, outcome: Outcome,
 ) -> list[Case]:  # fmt: skip
     found: list[Case] = []
     script = zoo.generator()
@@ -200,7 +202,7 @@ def _cases(
         if globs or not request.only:
             progress(f"generate the zoo of {name}")
             folder = zoo.ensure(source, script, request.out.resolve() / "zoo" / name, globs)
-            found += zoo_cases(folder)
+            found += select(zoo_cases(folder), limit=share)
     for suite, folder in suites.items():
         there = list(folder_cases(folder, suite))
         here = [case for case in there if _reads(request, specs, source.spec, case)]
