@@ -19,7 +19,8 @@ import pytest
 from command_line import Run, end, start
 
 from harness.backends import Environment
-from harness.dialects import objects
+from harness.dialects import keras3_step, objects
+from harness.dialects.rules import Layer
 from harness.plan import Options
 from harness.regress import baseline
 from harness.regress.cases import Case, select, zoo_cases
@@ -162,6 +163,28 @@ def test_a_broken_rule_turns_exactly_its_models_red(
     accepted = baseline.entries_of(replace(result, status="verified") for result in found)
     assert {change.id for change in baseline.compare(found, accepted).worse} == red
     assert all(result.first_divergent for result in found if result.id in red)
+
+
+def test_permuted_gates_turn_red_what_has_them_and_nothing_else(
+    cases: list[Case], pair_run: Callable[..., list[CaseResult]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gates of an LSTM in the order o, c, f, i: weights that are assigned bit for bit, and mean something else."""
+
+    def reversed_gates(layer: Layer) -> None:
+        rows, columns = layer.weight_shapes["kernel"]
+        apart, back = [rows, 4, columns // 4], [rows, columns]
+        layer.weight("kernel", {"op": "reshape", "shape": apart}, {"op": "flip", "axes": [1]})
+        layer.weight("kernel", {"op": "reshape", "shape": back})
+
+    chosen = select(cases, ("recurrent/*", "core/dense-plain"))
+    having = {case.id for case in chosen if "LSTM" in case.layers}
+    assert having
+    assert having != {case.id for case in chosen}
+    monkeypatch.setitem(keras3_step.UP, "LSTM", (*keras3_step.UP["LSTM"], reversed_gates))
+    found = {result.id: result for result in pair_run(chosen)}
+    assert {name for name, result in found.items() if result.status == "diverged"} == having
+    assert {result.status for name, result in found.items() if name not in having} == {"verified"}
+    assert all("LSTM" in (found[name].first_divergent or "") for name in having)
 
 
 def test_a_source_model_that_is_not_the_recorded_one_is_found(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from harness.worker.tfworker import compat
 from harness.worker.tfworker.repair import repair, restore_axes
 
 
@@ -56,3 +58,18 @@ def test_another_name_of_the_same_distribution() -> None:
     repaired, notes = repair(config)
     assert repaired["config"]["distribution"] == "normal"
     assert notes
+
+
+@pytest.mark.parametrize(
+    ("version", "config", "expected"),
+    [
+        ("1.14.0", {"name": "a"}, ["a (class Attention): causal and use_scale, which TF 1.14 does not write"]),
+        ("1.15.5", {"name": "a", "causal": False, "use_scale": True}, []),
+        ("2.15.1", {"name": "a", "use_scale": True}, []),
+    ],
+)
+def test_arguments_that_the_file_never_had_are_named(
+    monkeypatch: pytest.MonkeyPatch, version: str, config: dict[str, Any], expected: list[str]
+) -> None:
+    monkeypatch.setattr(compat, "import_tensorflow", lambda: SimpleNamespace(__version__=version))
+    assert compat.unsaved_arguments("a", {"class_name": "Attention", "config": config}) == expected

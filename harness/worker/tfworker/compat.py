@@ -72,14 +72,15 @@ def clear(keras: Any) -> None:
 
 def load_model(keras: Any, path: str, custom_objects: Any = None) -> Any:
     """The whole model in an HDF5 file, without its training configuration."""
-    objects = dict(activation_functions())
+    objects = dict(activation_functions(), **unlisted_layers(keras))
     objects.update(custom_objects or {})
     return keras.models.load_model(path, custom_objects=objects, compile=False)
 
 
 def build_model(keras: Any, config: Any, custom_objects: Any = None) -> Any:
     """The model of an architecture, ``{"class_name", "config", ...}``, with weights as its initializers make them."""
-    objects = dict(activation_functions(), **(custom_objects or {}))
+    objects = dict(activation_functions(), **unlisted_layers(keras))
+    objects.update(custom_objects or {})
     return keras.models.model_from_json(json.dumps(config), custom_objects=objects)
 
 
@@ -140,6 +141,25 @@ def activation_functions() -> Dict[str, Any]:
     if hasattr(tf, "uniform_unit_scaling_initializer"):
         found["UniformUnitScaling"] = tf.uniform_unit_scaling_initializer
     return found
+
+
+_ATTENTION = {"Attention": ("causal", "use_scale"), "AdditiveAttention": ("causal", "use_scale")}
+
+
+def unlisted_layers(keras: Any) -> Dict[str, Any]:
+    """Layers that TF 1.14 exports and does not find when it loads them."""
+    return {name: getattr(keras.layers, name) for name in _ATTENTION if hasattr(keras.layers, name)}
+
+
+def unsaved_arguments(name: str, entry: Dict[str, Any]) -> List[str]:
+    """What TF 1.14 leaves out of the config of a built-in layer, and no one can tell from the file."""
+    config = entry["config"]
+    if not import_tensorflow().__version__.startswith("1.") or not isinstance(config, dict):
+        return []
+    lost = [argument for argument in _ATTENTION.get(entry["class_name"], ()) if argument not in config]
+    if not lost:
+        return []
+    return ["%s (class %s): %s, which TF 1.14 does not write" % (name, entry["class_name"], " and ".join(lost))]
 
 
 def known_layers(keras: Any) -> Any:

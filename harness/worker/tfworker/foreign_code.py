@@ -64,7 +64,8 @@ class Code:
         for name, entry in found:
             self._supply(name, entry, arguments or {})
             self._look(name, entry)
-        gaps = custom.constructor_gaps(self.objects, [(n, e["class_name"], e["config"]) for n, e in found])
+        gaps = [gap for name, entry in found for gap in compat.unsaved_arguments(name, entry)]
+        gaps += custom.constructor_gaps(self.objects, [(n, e["class_name"], e["config"]) for n, e in found])
         self._refuse(gaps)
         if self.ran:
             self.objects = dict(custom.usual_names(keras), **self.objects)
