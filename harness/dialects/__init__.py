@@ -289,7 +289,8 @@ class _Run:
                     )
                 )
             return nested
-        if "carried" in entry:
+        native = self.new in LANDINGS and entry["class_name"] == "TensorFlowOpLayer"  # a layer of Keras 2 itself
+        if "carried" in entry and not native:
             return self._carried(entry, path)
         config = dict(entry["config"])
         if "wrapped" in entry:

@@ -27,7 +27,8 @@ def replay(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     keras = compat.import_keras(request["flavour"])
     manifest = read_json(os.path.join(request["bundle"], "manifest.json"))
     reader = ArrayReader(request["bundle"], manifest["arrays"])
-    if "carried-layers" in manifest["required_features"] and request["format"] != "saved_model":
+    carries = "carried-layers" in manifest["required_features"] and compat_target.is_keras3(keras)
+    if carries and request["format"] != "saved_model":
         carried.register()
     context.step("load the saved model")
     transposed = channels.transpose_on_cpu(keras)
