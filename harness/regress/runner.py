@@ -86,7 +86,7 @@ class PairRun:
         exporter = threading.Thread(target=self._export_all, args=(todo, reader, ready), daemon=True)
         exporter.start()
         worker = WarmWorker(self.target, self.root / "target", flavour=self.target.spec.keras_flavour)
-        naive = Naive(self.target, self.root / "naive", self.options.timeout_s) if self.naive else None
+        naive = Naive(self.target, self.root / "naive", self.options.timeout_s) if self._has_both() else None
         try:
             worker.start()
             while (item := ready.get()) is not None:
@@ -106,6 +106,10 @@ class PairRun:
             if naive:
                 naive.stop()
         return results
+
+    def _has_both(self) -> bool:
+        """Whether plain loads are asked for, and the target's packages hold both Keras 3 and tf_keras."""
+        return self.naive and self.target.spec.keras_flavour in ("keras3", "tf_keras")
 
     def _judged(self, item: _Exported, worker: WarmWorker, naive: Naive | None) -> CaseResult:
         bundle = item.bundle if isinstance(item.bundle, Bundle) else None
