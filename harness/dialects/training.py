@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.dialects.rules import Change
+from harness.worker.tfworker import transforms
 
 STEP = "training → keras-3"
-#: transforms that only move elements: an optimizer that works element by element does not notice them
-PERMUTING = frozenset({"transpose", "reshape", "flip", "local_kernel"})
 #: classes whose old formula differs from Keras 3's: (pinned class, what differs)
 PINNED = {
     "RMSprop": ("EpsilonOutsideRMSprop", "epsilon was added outside the square root; Keras 3 adds it inside"),
@@ -41,6 +40,8 @@ _BASE = ("weight_decay", "global_clipnorm", "use_ema", "ema_momentum", "ema_over
 _SCHEDULES = frozenset(
     {"ExponentialDecay", "PiecewiseConstantDecay", "PolynomialDecay", "InverseTimeDecay", "CosineDecay"}
 )
+#: dialects whose cosine losses have the other sign
+_RISING_COSINE = frozenset({"tf1.14", "tf1.15"})
 _LOSSES = {
     "mse": "mean_squared_error", "mae": "mean_absolute_error", "mape": "mean_absolute_percentage_error",
     "msle": "mean_squared_logarithmic_error", "kullback_leibler_divergence": "kl_divergence", "kld": "kl_divergence",
@@ -121,8 +122,9 @@ def translate_training(
     _optimizer(plan, training["optimizer"], flavour)
     if plan.optimizer is None:
         return plan
-    _compiled(plan, training["config"], [o["name"] for o in model["outputs"]])
+    _compiled(plan, training["config"], [o["name"] for o in model["outputs"]], model["dialect"])
     _known(plan, model, training["optimizer"], flavour)
+    _known_losses(plan, model)
     if training["state"] == "carried":
         _slots(plan, training, weights)
     _pin(plan, formula)
@@ -187,11 +189,13 @@ def _rate(plan: TrainingPlan, name: str, rate: Any, decay: float, family: str) -
     return {"class_name": "InverseTimeDecay", "config": after}
 
 
-def _compiled(plan: TrainingPlan, config: Mapping[str, Any], outputs: list[str]) -> None:
+def _compiled(plan: TrainingPlan, config: Mapping[str, Any], outputs: list[str], dialect: str) -> None:
     losses = _each(config.get("loss"), outputs)
     if losses is None:
         plan.not_carried.append("loss: it does not match the outputs")
         losses = [None] * len(outputs)
+    if dialect in _RISING_COSINE:
+        losses = [_without_cosine(plan, loss, name) for loss, name in zip(losses, outputs, strict=True)]
     plan.losses = [_loss(plan, loss, name) for loss, name in zip(losses, outputs, strict=True)]
     weights = config.get("loss_weights")
     if weights is not None:
@@ -211,6 +215,19 @@ def _each(value: Any, outputs: list[str]) -> list[Any] | None:
     if isinstance(value, list):
         return list(value) if len(value) == len(outputs) else None
     return [value] * len(outputs)
+
+
+def _without_cosine(plan: TrainingPlan, loss: Any, output: str) -> Any:
+    name = str(loss.get("class_name") if isinstance(loss, Mapping) else loss)
+    if not name.lower().startswith("cosine"):
+        return loss
+    what, why = (
+        f"loss of {output}",
+        "cosine similarity is a loss that falls with the distance in TensorFlow 1.14 and 1.15",
+    )
+    plan.not_carried.append(f"{what}: {why}; Keras 3's falls with the similarity, as all other versions' do")
+    plan.known.append({"what": what, "why": why, "weights": None})
+    return None
 
 
 def _loss(plan: TrainingPlan, loss: Any, output: str) -> Any:
@@ -279,7 +296,7 @@ def _slots(plan: TrainingPlan, training: Mapping[str, Any], weights: Mapping[str
         if move is None:
             plan.not_carried.append(f"optimizer state: the weight {name} has no place of its own in the target")
             return
-        changing = [t["op"] for t in move["transforms"] if t["op"] not in PERMUTING]
+        changing = [t["op"] for t in move["transforms"] if t["op"] not in transforms.PERMUTING]
         if changing:
             plan.not_carried.append(
                 f"optimizer state: the weight {name} is changed by {changing[0]}, which slots do not follow exactly"
@@ -301,11 +318,18 @@ def _known(plan: TrainingPlan, model: Mapping[str, Any], found: Mapping[str, Any
         lazy = False
     for path, layer in _leaves(model["graph"], ()):
         where = "/".join(path)
+        regular = layer["config"].get("activity_regularizer") or layer["class_name"] == "ActivityRegularization"
+        if regular and (flavour == "keras" or dialect == "tf1.12"):
+            why = "the source adds the sum over the batch to the loss, Keras 3 the mean"
+            plan.known.append({"what": f"{where}: activity regularisation", "why": why, "weights": None})
         if layer["class_name"] == "Embedding" and lazy:
             why = "the source updates only the rows that a batch reads, Keras 3 all of them"
             plan.known.append(
                 {"what": f"{where}: rows that are not read", "why": why, "weights": [f"{where}/embeddings"]}
             )
+        if layer["class_name"] == "Embedding" and found["family"] == "v2" and found["config"].get("clipnorm"):
+            why = "the source takes the norm of the rows' gradients before it adds up those of one row, Keras 3 afterwards"
+            plan.known.append({"what": f"{where}: clipping by norm", "why": why, "weights": [f"{where}/embeddings"]})
         if not layer["class_name"].startswith("BatchNormalization"):
             continue
         stats = [f"{where}/moving_mean", f"{where}/moving_variance"]
@@ -320,6 +344,32 @@ def _known(plan: TrainingPlan, model: Mapping[str, Any], found: Mapping[str, Any
                 "a frozen BatchNormalization of TensorFlow 1 normalises with the batch when trained, Keras 3's does not"
             )
             plan.known.append({"what": f"{where}: frozen", "why": why, "weights": None})
+
+
+def _known_losses(plan: TrainingPlan, model: Mapping[str, Any]) -> None:
+    """Keras 3 takes the logits of a softmax or sigmoid at the end of a model, whatever its cross-entropy asks for."""
+    for tensor, loss, output in zip(model["graph"].get("outputs", ()), plan.losses, model["outputs"], strict=False):
+        name = loss["class_name"] if isinstance(loss, Mapping) else loss or ""
+        kind = name.lower().replace("_", "")
+        if not kind.endswith("crossentropy"):
+            continue
+        logits = isinstance(loss, Mapping) and bool(loss["config"].get("from_logits"))
+        end = _activation(model["graph"], tensor)
+        fits = end == ("sigmoid" if kind.startswith("binary") else "softmax") and not logits
+        if end in ("softmax", "sigmoid") and not fits:
+            asked = " with from_logits=True" if logits else ""
+            why = f"Keras 3 computes {name}{asked} behind a {end} from what went into the {end}; the source from its output"
+            plan.known.append({"what": f"loss of {output['name']}", "why": why, "weights": None})
+
+
+def _activation(graph: Mapping[str, Any], tensor: Any) -> Any:
+    """The activation that a tensor comes out of, inside nested models too."""
+    layer = next(layer for layer in graph["layers"] if layer["name"] == tensor[0])
+    if "graph" in layer:
+        return _activation(layer["graph"], layer["graph"]["outputs"][tensor[2]])
+    if layer["class_name"] == "Softmax":
+        return "softmax"
+    return (layer["config"] or {}).get("activation")
 
 
 def _fused(layer: Mapping[str, Any]) -> bool:

@@ -106,6 +106,9 @@ def _training(training: Mapping[str, Any], console: Console) -> None:
         first = step["first_divergent"]
         line = f"[red]One step differs:[/] {escape(first['name'])}: {first['reason']}"
         console.print(line, highlight=False, soft_wrap=True)
+    elif step["status"] == "known":
+        line = f"One step: the optimizer agrees; not judged, loss and gradients: {step['reason']}"
+        console.print(escape(line), highlight=False, soft_wrap=True)
     else:
         console.print(f"Not checked: one training step: {escape(step['reason'])}", highlight=False, soft_wrap=True)
     if step.get("native_formula"):

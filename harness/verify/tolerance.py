@@ -41,7 +41,7 @@ def relative_bound(dtype: str, layers: int) -> float:
     return FACTOR * EPSILON[dtype] * math.sqrt(layers) if dtype in EPSILON else 0.0
 
 
-#: Largest accepted ``max|difference| / max|update|`` of a weight after one training step. Both sides compute it in
+#: Largest accepted ``max|difference| / max|value|`` of a gradient, or of a weight's update in one training step. Both sides compute it in
 #: float64, with hyperparameters that float32 holds. What is left: constants and schedules that Keras 3 passes through
 #: float32 (5e-8 measured), and losses that tf.keras 1.14 to 2.10 reduce in float32 (1.3e-7). The smallest known
 #: difference of formula, Adagrad's epsilon beside an accumulator of 0.1, reads 6e-7 and is told of apart.

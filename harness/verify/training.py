@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from harness.bundle import Bundle
-from harness.dialects.training import PERMUTING, TrainingPlan
+from harness.dialects.training import TrainingPlan
 from harness.verify.compare import Array, Comparison, compare
 from harness.verify.tolerance import STEP_BOUND
 from harness.worker.tfworker import transforms
@@ -130,12 +130,14 @@ def _step(
     bound = STEP_BOUND
     rows = _compare_all(bundle, moves, replayed, "source", bound)
     loss = compare("loss", np.array(recorded["loss"]), np.array(result["steps"]["source"]["loss"]), bound)
-    judged = [c for c in rows if not _excused(plan, c.name)] + ([] if _all_excused(plan) else [loss])
+    trained = frozenset("/".join((*r["layer"], r["role"])) for r in recorded["weights"] if r["gradient"])
+    judged = [c for c in rows if not _excused(plan, c.name, trained)] + ([] if _all_excused(plan) else [loss])
     bad = [c for c in judged if not c.ok]
     worst = max(judged, key=_share, default=loss)
     native = None
     if "native" in result["steps"]:
-        native = max((c.max_rel for c in _compare_all(bundle, moves, replayed, "native", bound)), default=0.0)
+        native_rows = _compare_all(bundle, moves, replayed, "native", bound)
+        native = max((c.max_rel for c in native_rows if not _excused(plan, c.name, trained)), default=0.0)
     known = _all_excused(plan)
     return {
         "status": "differs" if bad else "known" if known else "equal",
@@ -161,11 +163,15 @@ def _share(comparison: Comparison) -> float:
     return comparison.max_rel if comparison.ok else float("inf")
 
 
-def _excused(plan: TrainingPlan, name: str) -> bool:
-    weight = name.split(" ", 1)[1] if " " in name else name
-    if _all_excused(plan):
+def _excused(plan: TrainingPlan, name: str, trained: frozenset[str]) -> bool:
+    """Whether a known difference touches a comparison.
+
+    A weight that is trained is judged even where the gradients are known to differ: the optimizer got the source's.
+    """
+    kind, _, weight = name.partition(" ")
+    if _all_excused(plan) and (kind == "gradient" or weight not in trained):
         return True
-    return name.startswith("weight ") and any(weight in (known["weights"] or ()) for known in plan.known)
+    return kind == "weight" and any(weight in (known["weights"] or ()) for known in plan.known)
 
 
 def _all_excused(plan: TrainingPlan) -> str | None:
@@ -182,7 +188,7 @@ def _compare_all(
     for row in bundle.manifest["model"]["training"]["step"]["weights"]:
         source = "/".join((*row["layer"], row["role"]))
         move = moves.get(source)
-        if move is None or any(t["op"] not in PERMUTING for t in move["transforms"]):
+        if move is None or any(t["op"] not in transforms.PERMUTING for t in move["transforms"]):
             continue
         target = "/".join((*move["layer"], move["role"]))
 

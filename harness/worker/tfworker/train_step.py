@@ -48,6 +48,7 @@ def skipped(reason: str) -> Dict[str, Any]:
         "targets": [],
         "weights": [],
         "replaced_losses": [],
+        "replaced_because": None,
         "loss": None,
     }
 
@@ -65,7 +66,15 @@ def record_step(keras: Any, model: Any, training: Any, given: Given, writer: Any
         outputs = list(compat.output_names(model))
         compat.clear(keras)
         compat_training.set_floatx(keras, "float64")
-        return _Live(keras, config, training, given, outputs).record(step, writer)
+        try:
+            return _Live(keras, config, training, given, outputs).record(step, writer)
+        except (TypeError, ValueError) as error:  # some losses of TF 1 compute in float32 only
+            plain = dict(training, config=dict(training["config"], loss="mse"))
+            compat.clear(keras)
+            done, entries = _Live(keras, config, plain, given, outputs).record(step, writer)
+            step["replaced_losses"] = outputs
+            step["replaced_because"] = str(error).strip().splitlines()[0][:300]
+            return done, entries
     except Skipped as reason:
         step["skipped"] = str(reason)
     except Refusal as refusal:

@@ -131,7 +131,8 @@ def _product(optimizer: Any, plan: Dict[str, Any]) -> float:
 def replay_training(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     """Write the loaded model's optimizer state, and what one step makes of the bundle's batch."""
     keras = compat.import_keras("keras3")
-    bundle, plan = request["bundle"], read_json(request["plan"])["training"]
+    bundle, whole = request["bundle"], read_json(request["plan"])
+    plan = dict(whole["training"], weights=whole["weights"])
     manifest = read_json(os.path.join(bundle, "manifest.json"))
     reader, training = ArrayReader(bundle, manifest["arrays"]), manifest["model"]["training"]
     context.step("load the compiled model")
@@ -151,6 +152,9 @@ def replay_training(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
         steps = {}  # type: Dict[str, Any]
         if request.get("step", True) and training["step"] and not training["step"]["skipped"]:
             context.step("take one training step")
+            names = [output["name"] for output in manifest["model"]["outputs"]]
+            replaced = [name in training["step"]["replaced_losses"] for name in names]
+            plan["losses"] = [None if other else loss for loss, other in zip(plan["losses"], replaced)]
             steps = _steps(keras, loaded, plan, training["step"], reader, writer, entries)
     write_json(request["index"], {"arrays": entries})
     trained = sorted(n for n, v in named_weights(loaded).items() if v.trainable)
@@ -195,7 +199,7 @@ class _Double:
     """The loaded model in float64, with the loaded optimizer's state."""
 
     def __init__(self, keras: Any, loaded: Any, plan: Any, step: Any, reader: ArrayReader, old: bool) -> None:
-        self.keras, self.step_of, self.reader = keras, step, reader
+        self.step_of, self.reader, self.moves = step, reader, plan["weights"]
         config = doubled(loaded.get_config())
         self.model = type(loaded).from_config(config)
         for mine, its in zip(self.model.weights, loaded.weights):
@@ -217,18 +221,35 @@ class _Double:
         self.model.compile(optimizer=self.optimizer, loss=losses(keras, doubled(planned)), jit_compile=False, **weights)
 
     def step(self) -> Any:
+        """(loss, own gradients, weights after a step) by name; the optimizer is given the source's gradients.
+
+        So that each is proved by itself: an adaptive optimizer makes a step of full size out of the last bit of a
+        gradient near zero.
+        """
         tf = compat.import_tensorflow()
-        x = self._ordered([tf.constant(self.reader.get(name)) for name in self.step_of["inputs"]])
-        y = [tf.constant(self.reader.get(name)) for name in self.step_of["targets"]]
-        y = y[0] if len(y) == 1 else y
+        x = _alone([tf.constant(self.reader.get(name)) for name in self.step_of["inputs"]])
+        y = _alone([tf.constant(self.reader.get(name)) for name in self.step_of["targets"]])
         params = self.model.trainable_variables
         with tf.GradientTape() as tape:
             loss = self.model.compute_loss(x, y, self.model(x, training=True), training=True)
-        raw = tape.gradient(loss, [p.value for p in params])
-        self.optimizer.apply_gradients([(g, p) for g, p in zip(raw, params) if g is not None])
         names = {id(v): name for name, v in named_weights(self.model).items()}
-        gradients = {names[id(p)]: tf.convert_to_tensor(g).numpy() for p, g in zip(params, raw) if g is not None}
-        return float(loss), gradients, {name: v.numpy() for name, v in named_weights(self.model).items()}
+        raw = tape.gradient(loss, [p.value for p in params])
+        own = {names[id(p)]: tf.convert_to_tensor(g) for p, g in zip(params, raw) if g is not None}
+        given = dict(own, **self._source_gradients())
+        pairs = [(tf.constant(given[names[id(p)]]), p) for p in params if names[id(p)] in given]
+        self.optimizer.apply_gradients(pairs)
+        after = {name: v.numpy() for name, v in named_weights(self.model).items()}
+        return float(loss), {name: g.numpy() for name, g in own.items()}, after
 
-    def _ordered(self, arrays: List[Any]) -> Any:
-        return arrays[0] if len(arrays) == 1 else arrays
+    def _source_gradients(self) -> Dict[str, Any]:
+        found = {}
+        for row in self.step_of["weights"]:
+            move = self.moves.get("/".join(row["layer"] + [row["role"]]))
+            if row["gradient"] and move and all(t["op"] in transforms.PERMUTING for t in move["transforms"]):
+                name = "/".join(move["layer"] + [move["role"]])
+                found[name] = transforms.apply(self.reader.get(row["gradient"]), move["transforms"])
+        return found
+
+
+def _alone(values: List[Any]) -> Any:
+    return values[0] if len(values) == 1 else values

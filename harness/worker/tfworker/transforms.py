@@ -120,6 +120,10 @@ OPS = {
 }
 
 
+#: transforms that only move elements: gradients and optimizer slots follow them exactly
+PERMUTING = ("transpose", "reshape", "flip", "local_kernel")
+
+
 def apply(array: Any, steps: List[Dict[str, Any]]) -> Any:
     """The array after all ``steps``, contiguous, of unchanged dtype. Raises KeyError for an unknown step."""
     for step in steps:
