@@ -644,3 +644,6 @@ def envs_prune(backend: str) -> int:
         console.print(f"{name}: removed", highlight=False, soft_wrap=True)
     console.print(f"{len(gone)} removed.", highlight=False)
     return 0
+
+
+from harness import cli_weights  # noqa: E402, F401 - adds its command, made of what stands above

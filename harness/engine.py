@@ -283,12 +283,14 @@ def open_bundle(stages: Stages, folder: Path) -> Bundle:
     return bundle
 
 
-def build_and_prove(stages: Stages, bundle: Bundle, target: EnvSpec, environment: Environment) -> None:
+def build_and_prove(
+    stages: Stages, bundle: Bundle, target: EnvSpec, environment: Environment, review: Review | None = None
+) -> None:
     """One TensorFlow at a time: starting the next one early saves seconds and costs a third more memory."""
     builder = stages.start(environment, target.keras_flavour)
     model = _import(stages, bundle, target, builder)
     builder.stop()
-    prove(stages, bundle, model, stages.start(environment, target.keras_flavour), target)
+    prove(stages, bundle, model, stages.start(environment, target.keras_flavour), target, review)
 
 
 def translation_of(bundle: Bundle, target: EnvSpec, options: Options) -> Translation:

@@ -111,14 +111,19 @@ class ArrayWriter:
             if os.path.exists(self._partial):
                 os.unlink(self._partial)
 
-    def add(self, name: str, array: Any) -> Dict[str, Any]:
+    def add(self, name: str, array: Any, logical: Optional[str] = None) -> Dict[str, Any]:
         """Append ``array`` (any shape; numeric, bool, bytes or text) and return its index entry.
+
+        ``logical`` is the dtype that the numbers stand for where numpy has no name for it: ``array`` is then of the
+        type that stores it, such as uint16 for bfloat16.
 
         The entry holds name, file, member, shape, dtype (logical), stored_dtype, bytes and sha256; strings
         have a second member ``offsets_member`` with ``size + 1`` int64 offsets into the bytes.
         """
         array = np.asarray(array)
-        logical = logical_dtype(array)
+        if logical is not None and array.dtype.name != STORED_AS.get(logical):
+            raise FormatError("%s is not stored as %s" % (logical, array.dtype.name))
+        logical = logical or logical_dtype(array)
         entry = {"name": name, "file": os.path.basename(self.path), "shape": list(array.shape), "dtype": logical}
         offsets = None
         if logical == "string":

@@ -23,8 +23,8 @@ def read_weights(path: str) -> Dict[str, Any]:
     """
     try:
         with h5py.File(path, "r") as h5:
-            group = h5["model_weights"] if "model_weights" in h5 and "layer_names" not in _lists(h5) else h5
-            if "layer_names" not in _lists(group):
+            group = h5["model_weights"] if "model_weights" in h5 and "layer_names" not in lists(h5) else h5
+            if "layer_names" not in lists(group):
                 raise Refusal(
                     "source-unsupported-format",
                     "%s has no attribute layer_names; expected the weights of a Keras 1 or 2 model"
@@ -42,7 +42,7 @@ def text(value: Any) -> Any:
     return value.decode("utf-8") if isinstance(value, bytes) else value
 
 
-def _lists(group: Any) -> Any:
+def lists(group: Any) -> Any:
     """Names of attributes; one that Keras split because of its length is counted under its bare name."""
     return set(group.attrs) | {key[:-1] for key in group.attrs if key.endswith("0")}
 

@@ -1,6 +1,6 @@
 """What may be done to a weight on its way, each exact or correctly rounded, and named in the report.
 
-A transform is data: ``{"op": name, ...}``. Arrays keep their dtype.
+A transform is data: ``{"op": name, ...}``. Arrays keep their dtype, except where a step is there to change it.
 """
 
 from typing import Any, Dict, List
@@ -108,7 +108,71 @@ def _places(step: Dict[str, Any]) -> Any:
     return np.array(places)
 
 
+def concat(array: Any, step: Dict[str, Any]) -> Any:
+    """Put other weights, given as ``values``, behind this one along ``axis``."""
+    return np.concatenate([np.asarray(array)] + [np.asarray(v) for v in step["values"]], axis=step["axis"])
+
+
+def part(array: Any, step: Dict[str, Any]) -> Any:
+    """Part ``index`` of ``parts`` equal parts along ``axis``."""
+    return np.split(np.asarray(array), step["parts"], axis=step["axis"])[step["index"]]
+
+
+def gates(array: Any, step: Dict[str, Any]) -> Any:
+    """Blocks of equal size along ``axis`` in another order: block ``order[i]`` comes to place ``i``."""
+    blocks = np.split(np.asarray(array), len(step["order"]), axis=step["axis"])
+    return np.concatenate([blocks[i] for i in step["order"]], axis=step["axis"])
+
+
+def cast(array: Any, step: Dict[str, Any]) -> Any:
+    """Another dtype, rounded to nearest; values that do not fit are refused by whoever asks for it."""
+    with np.errstate(over="ignore"):
+        return np.asarray(array).astype(step["dtype"])
+
+
+def decode(array: Any, step: Dict[str, Any]) -> Any:
+    """float32 of a type that numpy lacks, exactly; ``dtype`` is what the stored integers stand for."""
+    if step["dtype"] == "bfloat16":
+        return (np.asarray(array).astype(np.uint32) << 16).view(np.float32)
+    exponent_bits, mantissa_bits = {"float8_e4m3fn": (4, 3), "float8_e5m2": (5, 2)}[step["dtype"]]
+    return _float8(exponent_bits, mantissa_bits)[np.asarray(array)]
+
+
+def _float8(exponent_bits: int, mantissa_bits: int) -> Any:
+    """The 256 values of an 8-bit float; e4m3fn has no infinity and one NaN, e5m2 is IEEE's."""
+    table, bias = np.zeros(256, dtype=np.float32), 2 ** (exponent_bits - 1) - 1
+    for code in range(256):
+        sign = -1.0 if code & 128 else 1.0
+        exponent, mantissa = (code & 127) >> mantissa_bits, code & (2**mantissa_bits - 1)
+        if exponent_bits == 5 and exponent == 31:
+            value = np.nan if mantissa else np.inf
+        elif exponent_bits == 4 and code & 127 == 127:
+            value = np.nan
+        elif exponent:
+            value = (1 + mantissa / 2.0**mantissa_bits) * 2.0 ** (exponent - bias)
+        else:
+            value = mantissa / 2.0**mantissa_bits * 2.0 ** (1 - bias)
+        table[code] = sign * value
+    return table
+
+
+def dequantize(array: Any, step: Dict[str, Any]) -> Any:
+    """``(q - zero_point) * scale`` in float64, rounded once to ``dtype``; one scale, or one for each place of ``axis``."""
+    scale_, zero = np.asarray(step["scale"], np.float64), np.asarray(step["zero_point"], np.float64)
+    if scale_.ndim or zero.ndim:
+        shape = [1] * np.asarray(array).ndim
+        shape[step["axis"]] = -1
+        scale_, zero = (v.reshape(shape) if v.ndim else v for v in (scale_, zero))
+    return ((np.asarray(array, np.float64) - zero) * scale_).astype(step["dtype"])
+
+
 OPS = {
+    "concat": concat,
+    "part": part,
+    "gates": gates,
+    "cast": cast,
+    "decode": decode,
+    "dequantize": dequantize,
     "deviation": deviation,
     "divide_by": divide_by,
     "local_kernel": local_kernel,
