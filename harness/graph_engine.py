@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import harness
 from harness import report
 from harness.artifact.kinds import sha256_of_files
-from harness.backends import Environment
+from harness.backends import WORKER_FOLDER, Environment
 from harness.bundle import Bundle
 from harness.engine import Outcome, Stages, run_stages
 from harness.envspec import EnvSpec
@@ -20,6 +21,8 @@ from harness.verify.graphs import GraphEvidence, judge_graph, variable_findings
 from harness.worker.tfworker.arrays import ArrayReader
 from harness.worker.tfworker.files import read_json
 
+#: what makes the SavedModel a Keras layer; written beside it
+LAYER = WORKER_FOLDER / "saved_model_layer.py"
 #: why each rewriting changes nothing
 _WHY = {
     "reference variables": "read and written through handles in the same order",
@@ -168,6 +171,9 @@ def prove(
         link.unlink()
         link.symlink_to(os.path.relpath(final, link.parent))
         made["artifacts"].append(report.file_artifact(final, stages.space.path, FORMAT))
+        layer = stages.space.path / LAYER.name
+        shutil.copyfile(LAYER, layer)
+        made["artifacts"].append(report.file_artifact(layer, stages.space.path, "python"))
 
 
 def replay_op(model: str) -> dict[str, Any]:

@@ -223,3 +223,14 @@ def test_writes_are_found_by_name() -> None:
     assert prepare.writes([node("a", "AssignAdd", "v", "x"), node("i", "IsVariableInitialized", "v")]) == [
         "a (AssignAdd)"
     ]
+
+
+def test_what_reaches_outside_of_the_graph_is_found_also_in_functions() -> None:
+    library = [{"nodes": [node("f", "PyFuncStateless"), node("g", "Tanh")]}]
+    nodes = [
+        node("r", "ReadFile", "x"),
+        node("s", "SaveV2", "x"),
+        node("t", "LookupTableFindV2", "x"),
+        node("a", "Assert", "x"),
+    ]
+    assert prepare.outside(nodes, library) == ["f (PyFuncStateless)", "r (ReadFile)", "s (SaveV2)"]

@@ -94,6 +94,10 @@ def _signature(tf: Any, neutral: Any, signature: Any, resources: Any, reader: Ar
     inputs, outputs = signature["inputs"], signature["outputs"]
     fed = list(dict.fromkeys(spec["tensor"] for spec in inputs.values()))
     wanted = [spec["tensor"] for spec in outputs.values()]
+    reaching = prepare.outside(prepare.folded(neutral["nodes"], fed, wanted), neutral["library"])
+    if reaching:
+        message = "%d operations reach outside of the graph, which is never carried" % len(reaching)
+        raise Refusal("ops-unsupported", message, reaching)
     try:
         nodes, counts = prepare.prepared(neutral["nodes"], fed, wanted)
     except Unsupported as error:

@@ -40,6 +40,9 @@ def read_saved_model(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
             raise _not_loadable(path, request, error)
         signatures = _signatures(meta, request)
         assets = _assets(meta, path)
+        if request["op"] == "read_hub_module":
+            # hub.Module ran the collected initialisers itself, with the paths of the assets on this machine.
+            _initialize_tables(session, {asset["tensor"]: asset["path"] for asset in assets})
         return _write(request, context, session, signatures, assets=assets, tags=wanted, meta=meta)
 
 
@@ -227,16 +230,13 @@ def _named(graph: Any, request: Any) -> Dict[str, Any]:
     }
 
 
-def _initialize_tables(session: Any) -> None:
+def _initialize_tables(session: Any, feed: Any = None) -> None:
     """Run the initialisers that the graph still has; a table without one is found when it is used."""
     graph = session.graph
-    collected = v1().tables_initializer()
-    if collected is not None:
-        session.run(collected)
-    known = {op.name for op in v1().get_collection("table_initializer")}
-    for operation in graph.get_operations():
-        if operation.type.startswith("InitializeTable") and operation.name not in known:
-            try:
-                session.run(operation)
-            except Exception:  # noqa: S110 - a table that stays empty is refused by name where it is read
-                pass
+    known = {op.name for op in graph.get_collection("table_initializer")}
+    left = [op for op in graph.get_operations() if op.type.startswith("InitializeTable") and op.name not in known]
+    for operation in list(graph.get_collection("table_initializer")) + left:
+        try:
+            session.run(operation, feed)
+        except Exception:  # noqa: S110 - a table that stays empty is refused by name where it is read
+            pass

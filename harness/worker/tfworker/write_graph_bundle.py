@@ -306,13 +306,24 @@ def _make_constant(part: Part, node: Any) -> None:
     node.attr["value"].tensor.CopyFrom(proto)
 
 
+def _folded(part: Part, key: str, graph: Any) -> List[Any]:
+    """The nodes that a signature is left with once its phase is decided."""
+    inputs, outputs = part.signatures[key]["inputs"], part.signatures[key]["outputs"]
+    fed = [spec["tensor"] for spec in inputs.values()]
+    return prepare.folded(graph["nodes"], fed, [spec["tensor"] for spec in outputs.values()])
+
+
 def _refuse_writes(part: Part, graph: Any) -> None:
-    """Raise Refusal ops-unsupported where calling a signature changes a variable."""
+    """Raise Refusal ops-unsupported where calling a signature changes a variable, or reaches outside of the graph."""
     found = []  # type: List[str]
-    for key, signature in part.signatures.items():
-        fed = [spec["tensor"] for spec in signature["inputs"].values()]
-        nodes = prepare.folded(graph["nodes"], fed, [spec["tensor"] for spec in signature["outputs"].values()])
-        found += ["%s: %s changes a variable" % (key, node) for node in prepare.writes(nodes)]
+    reaching = [
+        name for key in part.signatures for name in prepare.outside(_folded(part, key, graph), graph["library"])
+    ]
+    if reaching:
+        message = "%d operations reach outside of the graph, which is never carried" % len(reaching)
+        raise Refusal("ops-unsupported", message, sorted(set(reaching)))
+    for key in part.signatures:
+        found += ["%s: %s changes a variable" % (key, node) for node in prepare.writes(_folded(part, key, graph))]
     if found:
         remedy = "Fix the phase to inference with --fix-tensor NAME=false if these are updates of training."
         raise Refusal("ops-unsupported", "%d operations of signatures change variables" % len(found), found, remedy)

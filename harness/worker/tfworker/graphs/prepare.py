@@ -1,5 +1,6 @@
 """From a graph as TF1 wrote it to one that TF2 can run, differentiate and save; pure."""
 
+import re
 from typing import Any, Dict, List, Tuple
 
 from . import edges
@@ -9,6 +10,12 @@ from .refs import WRITES, to_resources
 from .tensor_arrays import to_lists
 
 Node = Dict[str, Any]
+#: operations that reach outside of the graph: files, networks, Python, devices; a graph from a stranger may hold them
+_OUTSIDE = re.compile(
+    r"(Eager)?PyFunc\w*|ReadFile|WriteFile|MatchingFiles|\w*Reader\w*|Save\w*|Restore\w*|MergeV2Checkpoints|\w*Iterator\w*"
+    r"|\w*Dataset\w*|\w*Queue\w*|_?(Host)?(Send|Recv)|Rpc\w*|TryRpc|Debug\w*|RemoteCall|\w*Collective\w*|Infeed\w*|Outfeed\w*"
+    r"|Stage|Unstage|MapStage|\w*Barrier\w*|Print(V2)?|\w*Summary\w*|\w*Checkpoint\w*|InitializeTableFromTextFile\w*"
+)
 #: writes on references and on resources; a read of whether there is a value changes nothing
 _WRITES = {name for pair in WRITES.items() for name in (pair[0], pair[1][0])}
 _WRITES -= {"IsVariableInitialized", "VarIsInitializedOp"}
@@ -36,6 +43,12 @@ def _count(nodes: List[Node], op: str) -> int:
 def writes(nodes: List[Node]) -> List[str]:
     """What changes variables: ``name (operation)``."""
     return sorted("%s (%s)" % (node["name"], node["op"]) for node in nodes if node["op"] in _WRITES)
+
+
+def outside(nodes: List[Node], library: List[Any]) -> List[str]:
+    """What reads or writes anything but inputs, variables and tables: ``name (operation)``."""
+    every = nodes + [node for function in library for node in function["nodes"]]
+    return sorted("%s (%s)" % (node["name"], node["op"]) for node in every if _OUTSIDE.fullmatch(node["op"]))
 
 
 def prepared(nodes: List[Node], fed: List[str], outputs: List[str]) -> Tuple[List[Node], Dict[str, int]]:

@@ -1,0 +1,72 @@
+"""Many graphs through two warm workers: export, build and replay, judged as a migration is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from harness import graph_engine, graph_plan, report
+from harness.artifact import sniff
+from harness.backends import Environment
+from harness.bundle import Bundle
+from harness.errors import HarnessError
+from harness.graph_plan import Choices
+from harness.job import Job
+from harness.plan import Options
+from harness.regress.warm import WarmWorker
+from harness.verify.graphs import judge_graph, variable_findings
+from harness.worker.tfworker.arrays import ArrayReader
+from harness.worker.tfworker.files import read_json
+
+#: a source and the choices for it
+Case = tuple[str, Path, Choices]
+
+
+def migrate_all(
+    cases: Iterable[Case],
+    source: str,
+    environment: Callable[[str], Environment],
+    folder: Path,
+    options: Options | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Name → report of every case; what is refused has its error."""
+    found = {}
+    old = WarmWorker(environment(source), folder / "old", flavour="tf.keras")
+    new = WarmWorker(environment("tf2.21"), folder / "new", flavour="keras3")
+    try:
+        for name, path, choices in cases:
+            made = report.new()
+            try:
+                plan = graph_plan.make(sniff(path), choices, source_env=source, options=options)
+                _migrate(plan, old, new, folder / name, made)
+            except HarnessError as error:
+                report.set_error(made, error)
+            found[name] = made
+    finally:
+        old.stop()
+        new.stop()
+    return found
+
+
+def _migrate(plan: graph_plan.GraphPlan, old: WarmWorker, new: WarmWorker, folder: Path, made: dict[str, Any]) -> None:
+    job = Job.create(folder, "export")
+    op, files = graph_engine.read_op(plan)
+    for inner, path in files.items():
+        job.give(path, inner)
+    job.ops.append(op)
+    old.run(job, 120.0)
+    bundle = Bundle.open(job.folder / "out" / "bundle")
+    made["not_checked"] = list(bundle.manifest["probes"]["notes"])
+    job = Job.create(folder, "build")
+    job.give(bundle.folder, "bundle")
+    job.ops += [
+        {"op": "build_graph", "bundle": "in/bundle", "saved_model": "out/saved_model"},
+        graph_engine.replay_op("out/saved_model"),
+    ]
+    built, replayed = new.run(job, 300.0).results
+    findings = variable_findings(bundle.manifest["model"], built["digests"], replayed)
+    entries = read_json(str(job.folder / "out" / "outputs.json"))["arrays"]
+    evidence = judge_graph(bundle, ArrayReader(str(job.folder / "out"), entries), findings)
+    graph_engine.enter(made, bundle, evidence)
+    made["rewritten"] = built["rewritten"]
