@@ -327,6 +327,10 @@ def _known(plan: TrainingPlan, model: Mapping[str, Any], found: Mapping[str, Any
             plan.known.append(
                 {"what": f"{where}: rows that are not read", "why": why, "weights": [f"{where}/embeddings"]}
             )
+        if layer["class_name"] == "Embedding" and (plan.optimizer or {}).get("class_name", "SGD") != "SGD":
+            # Proved with summed gradients, as the source's optimizer gets them; Keras 3's `fit` hands over others.
+            why = "the source adds up the gradients of a row before they are squared, Keras 3 squares each of them"
+            plan.known.append({"what": f"{where}: rows that a batch reads twice", "why": why, "weights": []})
         if layer["class_name"] == "Embedding" and found["family"] == "v2" and found["config"].get("clipnorm"):
             why = "the source takes the norm of the rows' gradients before it adds up those of one row, Keras 3 afterwards"
             plan.known.append({"what": f"{where}: clipping by norm", "why": why, "weights": [f"{where}/embeddings"]})
