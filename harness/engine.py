@@ -327,6 +327,7 @@ def _import(stages: Stages, bundle: Bundle, target: EnvSpec, worker: Worker) -> 
     with stages.timed("import"):
         job = stages.run(worker, "import", op, {"bundle": bundle.folder, "plan.json": plan})
     result = job.results[0]
+    stages.training = stages.training.built(result["training"])
     stages.digests = result["weights"].pop("digests")
     stages.report["weights"] = result["weights"]
     stages.report["to"] = report.environment(target.name, result["versions"])

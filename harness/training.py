@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +67,14 @@ class Stage:
     def as_json(self) -> dict[str, Any] | None:
         """The part of the plan file that the target worker reads."""
         return self.plan.as_json() if self.plan is not None and self.provable else None
+
+    def built(self, result: dict[str, Any] | None) -> Stage:
+        """This stage after the model was built; ``result`` says what the target's Keras did not take."""
+        if result is None or self.plan is None:
+            return self
+        if result["failed"]:
+            return replace(self, plan=None, reason=f"the optimizer was left behind: {result['failed']}")
+        return replace(self, plan=replace(self.plan, not_carried=[*self.plan.not_carried, *result["lost"]]))
 
     def request(self, model: str) -> dict[str, Any]:
         """The operation that loads a compiled model in a fresh process and takes one step with it."""

@@ -126,7 +126,7 @@ def _step(
     if recorded["skipped"]:
         return {"status": "skipped", "reason": recorded["skipped"]}
     if not result["steps"]:
-        return {"status": "skipped", "reason": "it was not asked for"}
+        return {"status": "skipped", "reason": result["steps_failed"] or "it was not asked for"}
     bound = STEP_BOUND
     rows = _compare_all(bundle, moves, replayed, "source", bound)
     loss = compare("loss", np.array(recorded["loss"]), np.array(result["steps"]["source"]["loss"]), bound)

@@ -49,9 +49,20 @@ class Target:
             damage(plan["training"])
         write_json(str(job.folder / "in" / "damaged.json"), plan)
         build = {**build_op(spec, {"keras": "out/model.keras"}), "plan": "in/damaged.json"}
-        job.ops += [build, stage.request("out/model.keras")]
-        results = self.worker.run(job, 300).results
-        return stage.section(bundle, results[1], job.folder / "out")
+        built = self.worker.run(self._with(job, build), 300).results[0]["training"]
+        proof = Job.create(self.root, f"prove-{self.count}")
+        for name in ("in/bundle", "in/plan.json", "out/model.keras"):
+            proof.give((job.folder / name).resolve(), Path(name).name)
+        stage = stage.built(built)
+        if not stage.provable:
+            return stage.unproved(bundle)
+        result = self.worker.run(self._with(proof, stage.request("in/model.keras")), 300).results[0]
+        return stage.section(bundle, result, proof.folder / "out")
+
+    @staticmethod
+    def _with(job: Job, op: dict[str, Any]) -> Job:
+        job.ops.append(op)
+        return job
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +172,16 @@ def test_damage_to_the_training_is_noticed(
     assert wrong in section["wrong"]
     assert section["step"]["status"] == step
     assert section["step"]["first_divergent"]["name"].startswith("weight dense/")
+
+
+def test_a_state_that_does_not_fit_leaves_the_optimizer_behind(
+    bundles: Callable[[str], dict[str, Bundle]], target: Target
+) -> None:
+    section = target.build(bundles("tf1.15")["dense-adam"], lambda plan: plan["slots"].pop())
+    assert section["optimizer"] is None
+    assert section["step"]["status"] == "skipped"
+    assert section["step"]["reason"].startswith("the optimizer was left behind: Refusal: ")
+    assert "missing: nothing for the slot v of dense_1/bias" in section["step"]["reason"]
 
 
 def test_everything_that_was_set_per_layer_is_still_set(

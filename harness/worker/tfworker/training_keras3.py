@@ -9,7 +9,7 @@ from typing import Any, Dict, List
 
 import numpy as np
 
-from . import compat, compat_training, transforms
+from . import carried, compat, compat_training, transforms
 from .arrays import ArrayReader, ArrayWriter
 from .double import doubled, single
 from .errors import Refusal
@@ -18,8 +18,23 @@ from .roles import roles_of
 
 
 def compile_model(keras: Any, model: Any, plan: Dict[str, Any], reader: ArrayReader) -> Dict[str, Any]:
-    """Compile ``model`` as planned and give the optimizer its state; returns what could not be compiled."""
+    """Compile ``model`` as planned and give the optimizer its state.
+
+    Returns ``lost``, metrics that could not be made, and ``failed``: why the model was left without optimizer, or null.
+    Training must not cost the model.
+    """
     lost = []  # type: List[str]
+    try:
+        _compile(keras, model, plan, reader, lost)
+    except Exception as error:
+        model.optimizer, model.compiled = None, False
+        details = getattr(error, "details", None) or []
+        reason = "; ".join([str(error).strip().splitlines()[0][:300]] + [str(line) for line in details[:3]])
+        return {"lost": lost, "failed": "%s: %s" % (type(error).__name__, reason)}
+    return {"lost": lost, "failed": None}
+
+
+def _compile(keras: Any, model: Any, plan: Dict[str, Any], reader: ArrayReader, lost: List[str]) -> None:
     optimizer = make_optimizer(keras, plan, plan["pinned"])
     metrics = _metrics(keras, plan.get("metrics"), lost)
     weighted = _metrics(keras, plan.get("weighted_metrics"), lost)
@@ -34,7 +49,6 @@ def compile_model(keras: Any, model: Any, plan: Dict[str, Any], reader: ArrayRea
     )
     optimizer.build(model.trainable_variables)
     _assign_state(optimizer, model, plan, reader)
-    return {"lost": lost}
 
 
 def make_optimizer(keras: Any, plan: Dict[str, Any], pinned: bool) -> Any:
@@ -136,6 +150,8 @@ def replay_training(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     manifest = read_json(os.path.join(bundle, "manifest.json"))
     reader, training = ArrayReader(bundle, manifest["arrays"]), manifest["model"]["training"]
     context.step("load the compiled model")
+    if "carried-layers" in manifest["required_features"]:
+        carried.register()
     if plan["pinned"]:
         from . import pinned_optimizers  # noqa: F401 - registers its classes
     try:
@@ -149,13 +165,17 @@ def replay_training(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     with ArrayWriter(request["arrays"]) as writer:
         for (name, slot), variable in _slots(optimizer, loaded).items():
             entries.append(writer.add("slot/%s/%s" % (name, slot), variable.numpy()))
-        steps = {}  # type: Dict[str, Any]
+        steps, failed = {}, None  # type: Dict[str, Any], Any
         if request.get("step", True) and training["step"] and not training["step"]["skipped"]:
             context.step("take one training step")
             names = [output["name"] for output in manifest["model"]["outputs"]]
             replaced = [name in training["step"]["replaced_losses"] for name in names]
             plan["losses"] = [None if other else loss for loss, other in zip(plan["losses"], replaced)]
-            steps = _steps(keras, loaded, plan, training["step"], reader, writer, entries)
+            try:
+                steps = _steps(keras, loaded, plan, training["step"], reader, writer, entries)
+            except Exception as error:  # a step that cannot be taken is unproved, no fault of the model
+                lines = str(error).strip().splitlines() or [""]
+                failed = "the target takes no step in float64: %s: %s" % (type(error).__name__, lines[0][:300])
     write_json(request["index"], {"arrays": entries})
     trained = sorted(n for n, v in named_weights(loaded).items() if v.trainable)
     return {
@@ -164,6 +184,7 @@ def replay_training(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
         "optimizer": _described(keras, optimizer),
         "trainable": trained,
         "steps": steps,
+        "steps_failed": failed,
     }
 
 
