@@ -38,6 +38,12 @@ def migrate(session: nox.Session) -> None:
 
 
 @nox.session
+def load_weights(session: nox.Session) -> None:
+    """Load weights into a script's model: nox -s load_weights -- WEIGHTS --builder FILE.py:function [OPTIONS]"""
+    _harness(session, ["load-weights", *session.posargs])
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """Make a small model in TensorFlow 1.x, migrate it and show the proof."""
     _harness(session, ["demo", *session.posargs])

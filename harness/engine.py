@@ -429,8 +429,6 @@ def _replay(stages: Stages, bundle: Bundle, form: str, path: Path, worker: Worke
     job = stages.run(worker, name, op, {"bundle": bundle.folder, inner: path})
     result = job.results[0]
     stages.report["to"] = stages.report["to"] or report.environment(target.name, result["versions"])
-    entries = read_json(str(job.folder / "out" / "outputs.json"))["arrays"]
-    shapes = {entry["name"]: entry["full_shape"] for entry in entries if "full_shape" in entry}
     _persisted(stages, result["digests"])
     stages.report["not_checked"] += [
         f"{layer}: the model has no layer of that name" for layer in result["layers_missing"]
@@ -439,5 +437,16 @@ def _replay(stages: Stages, bundle: Bundle, form: str, path: Path, worker: Worke
         f"{change['layer']}: {target.name} has no CPU kernel for it; {change['after']} was computed"
         for change in result.get("transposed", ())
     ]
-    evidence = verify.judge(bundle, ArrayReader(str(job.folder / "out"), entries), shapes, form=form)
+    evidence = _judged(bundle, job.folder / "out", form)
+    if evidence.suspects:
+        alone = {**op, "op": "replay_layers", "arrays": evidence.suspects}
+        job = stages.run(worker, f"replay-{form}-layers", alone, {"bundle": bundle.folder, inner: path})
+        evidence = evidence.settled(_judged(bundle, job.folder / "out", form))
     return Evidence(**{**vars(evidence), "layers_missing": tuple(result["layers_missing"])})
+
+
+def _judged(bundle: Bundle, out: Path, form: str) -> Evidence:
+    """The evidence of what a job replayed."""
+    entries = read_json(str(out / "outputs.json"))["arrays"]
+    shapes = {entry["name"]: entry["full_shape"] for entry in entries if "full_shape" in entry}
+    return verify.judge(bundle, ArrayReader(str(out), entries), shapes, form=form)

@@ -56,7 +56,7 @@ CATALOGUE: dict[str, ErrorKind] = dict(
         _kind("source-truncated", Exit.REFUSED, "The file starts like the format it claims, but its end is missing or its structure is damaged.", "Copy the file again and compare its size and checksum with the original."),
         _kind("source-not-recognised", Exit.REFUSED, "The content is no model format that the harness knows.", "Use `inspect` to see what was found; whole-model HDF5 files are read today."),
         _kind("source-is-directory", Exit.REFUSED, "The path is a folder, and not a kind of model folder that can be read yet.", "Name the model file inside it."),
-        _kind("source-weights-only", Exit.REFUSED, "The file holds weights without an architecture.", "Name the architecture that belongs to it with `--architecture ARCH.json`, or supply the whole-model file, saved with `model.save(...)`."),
+        _kind("source-weights-only", Exit.REFUSED, "The file holds weights without an architecture.", "Name the architecture that belongs to it with `--architecture ARCH.json`, the script that builds the model with `load-weights WEIGHTS.h5 --builder FILE.py:function`, or supply the whole-model file."),
         _kind("source-architecture-only", Exit.REFUSED, "The file holds an architecture without weights.", "Name the weights file that belongs to it with `--weights WEIGHTS.h5`."),
         _kind("source-unsupported-format", Exit.REFUSED, "The format is recognised, but no reader exists for it yet.", "See `docs/support.md` for what is read today."),
         _kind("source-wrong-era", Exit.REFUSED, "The file was written by another TensorFlow generation than the chosen source environment reads.", "Leave `--from` at `auto`, or name the environment of the writing version."),

@@ -14,12 +14,11 @@ EXPECTED = 'expected a whole Keras model in HDF5, as `model.save("model.h5")` wr
 _SAVE = 'In the environment that wrote it, load the model and call `model.save("model.h5")`; then migrate that file.'
 _WEIGHTS = (
     "Name the architecture that belongs to it (JSON or YAML) with `--architecture ARCH.json`. If there is only a "
-    "script: in the old environment, build the model with it, call `model.load_weights(...)`, "
-    'then `model.save("model.h5")`, and migrate that file.'
+    "script, name the function that builds the model: `python -m harness load-weights WEIGHTS.h5 --builder FILE.py:function`."
 )
 _ARCHITECTURE = "Name the weights file that belongs to it with `--weights WEIGHTS.h5`."
 _ALREADY_NEW = "It needs no migration: today's Keras loads it with `keras.models.load_model(...)`."
-_ARRAYS = 'Assign the arrays in the script that builds the model, call `model.save("model.h5")`, and migrate that file.'
+_ARRAYS = "Name the script that builds the model: `python -m harness load-weights FILE --builder FILE.py:function`."
 _BUNDLE = "A bundle is the result of an export; name the file that it was exported from, or use `inspect` to see what is in it."
 
 _REMEDIES: dict[Kind, tuple[str, str | None]] = {

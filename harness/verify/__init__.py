@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from harness.bundle import Bundle
 from harness.verify.compare import Comparison, compare
 from harness.verify.scale import usual_scale
-from harness.verify.tolerance import depth, relative_bound
+from harness.verify.tolerance import depth, relative_bound, rounding_at_one
 from harness.worker.tfworker.arrays import ArrayReader
 
 
@@ -24,6 +24,7 @@ class LayerResult:
     call: int
     comparison: Comparison
     sampled: int
+    array: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,18 @@ class Evidence:
     def ok(self) -> bool:
         """Whether every comparison holds."""
         return all(c.ok for c in self.outputs) and all(r.comparison.ok for r in self.layers)
+
+    @property
+    def suspects(self) -> list[str]:
+        """Recorded arrays of layers that differ although no output does: rounding that added up, or an accident."""
+        if not all(c.ok for c in self.outputs):
+            return []
+        return [r.array for r in self.layers if not r.comparison.ok]
+
+    def settled(self, alone: Evidence) -> Evidence:
+        """The evidence with the layers that agree when they are fed the recorded inputs."""
+        agreeing = {r.array: r for r in alone.layers if r.comparison.ok}
+        return replace(self, layers=tuple(agreeing.get(r.array, r) for r in self.layers))
 
     @property
     def first_divergent(self) -> LayerResult | None:
@@ -94,33 +107,39 @@ def _outputs(bundle: Bundle, replayed: ArrayReader, layers: int) -> list[Compari
 
 def _layers(bundle: Bundle, replayed: ArrayReader, shape_of: Mapping[str, Any], layers: int) -> list[LayerResult]:
     reader, found = bundle.arrays, []
-    classes = dict(_classes(bundle.manifest["model"]["graph"], ()))
+    known = dict(_known(bundle.manifest["model"]["graph"], ()))
     for record in bundle.manifest["probes"]["layers"]["records"]:
         if record["array"] not in replayed.entries:
             continue
         expected, got = reader.get(record["array"]), replayed.get(record["array"])
         where = "/".join(record["path"])
-        result = compare(where, expected, got, relative_bound(expected.dtype.name, layers))
+        layer, bound = (
+            known.get(tuple(record["path"]), {"class_name": "?"}),
+            relative_bound(expected.dtype.name, layers),
+        )
+        scale = rounding_at_one(layer, expected.dtype.name, bound)
+        result = compare(where, expected, got, bound, scale=scale)
         if list(shape_of.get(record["array"], record["shape"])) != list(record["shape"]):
             shapes = f"shape expected {record['shape']}, found {shape_of[record['array']]}"
             result = Comparison(**{**vars(result), "ok": False, "reason": shapes})
         found.append(
             LayerResult(
                 layer=where,
-                class_name=classes.get(tuple(record["path"]), "?"),
+                class_name=layer["class_name"],
                 call=record["call"],
                 comparison=result,
                 sampled=record["stride"],
+                array=record["array"],
             )
         )
     return found
 
 
-def _classes(graph: Mapping[str, Any], path: tuple[str, ...]) -> list[tuple[tuple[str, ...], str]]:
-    found = []
+def _known(graph: Mapping[str, Any], path: tuple[str, ...]) -> list[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    found: list[tuple[tuple[str, ...], Mapping[str, Any]]] = []
     for layer in graph["layers"]:
         here = (*path, layer["name"])
-        found.append((here, layer["class_name"]))
+        found.append((here, layer))
         if "graph" in layer:
-            found.extend(_classes(layer["graph"], here))
+            found.extend(_known(layer["graph"], here))
     return found

@@ -43,7 +43,7 @@ def describe_model(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
         "name": model.name,
         "variables": variables,
         "layers": layers,
-        "inputs": _specs(compat.input_tensors(model), _input_names(model)),
+        "inputs": _specs(compat.input_tensors(model), _input_names(keras, model)),
         "outputs": _specs(list(model.outputs), list(getattr(model, "output_names", []))),
         "versions": compat.versions(keras),
     }
@@ -62,8 +62,8 @@ def _model(keras: Any, request: Dict[str, Any]) -> Any:
     return compat.build_model(keras, config, code.objects)
 
 
-def _input_names(model: Any) -> List[str]:
-    return compat.input_names(model) if not hasattr(model, "_functional") else compat_target.input_names(model)
+def _input_names(keras: Any, model: Any) -> List[str]:
+    return compat_target.input_names(model) if compat_target.is_keras3(keras) else compat.input_names(model)
 
 
 def _specs(tensors: List[Any], names: List[str]) -> List[Dict[str, Any]]:

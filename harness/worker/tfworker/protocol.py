@@ -35,6 +35,7 @@ OPERATIONS = {
     "describe_model": "fill_model",
     "fill_model": "fill_model",
     "replay": "replay",
+    "replay_layers": "isolate",
     "replay_training": "training_keras3",
     "read_saved_model": "read_graphs",
     "read_hub_module": "read_graphs",
