@@ -173,6 +173,10 @@ class PairRun:
             op |= {"weights": job.give(case.weights, "weights.h5"), "weights_name": case.weights.name}
         if samples:
             op["samples"] = job.give(samples, "samples.npz")
+        files: dict[str, Path] = {}
+        self.options.code.add_to(op, files)
+        for inner, path in files.items():
+            job.give(path, inner)
         job.ops.append(op)
         worker.run(job, self.options.timeout_s)
         return Bundle.open(job.folder / "out" / "bundle")

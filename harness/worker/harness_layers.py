@@ -53,11 +53,11 @@ class Graph:
             raise RuntimeError("a graph runs inside a tf.function; see Graph.function")
         self._register()
         graph = tf.compat.v1.get_default_graph()
-        input_map = {_tensor(name): tensor for name, tensor in feeds.items()}
+        capture = getattr(graph, "capture", lambda tensor: tensor)
+        input_map = {_tensor(name): capture(tensor) for name, tensor in feeds.items()}
         for name, variable in variables.items():
             variable.read_value()  # how a tape, and the function around, learn of the variable
-            handle = variable.handle
-            input_map[name + ":0"] = graph.capture(handle) if hasattr(graph, "capture") else handle
+            input_map[name + ":0"] = capture(variable.handle)
         self._import([_tensor(name) for name in fetches], (), input_map)
         found = [input_map[_tensor(name)] for name in fetches]
         if updates:
@@ -331,8 +331,7 @@ class GraphLayer(keras.layers.Layer):
         raise ValueError("the layer %r was never called with inputs of the shapes %s" % (self.name, shapes))
 
     def _run(self, phase, tensors, masks):
-        if not tf.executing_eagerly():
-            return self._inside(phase, tensors, masks)
+        # A function of its own even inside of another: tapes do not see operations that are imported.
         key = json.dumps([phase["graph"], phase["outputs"], phase["updates"], [m is not None for m in masks]])
         if key not in self._functions:
             self._functions[key] = tf.function(
@@ -341,9 +340,36 @@ class GraphLayer(keras.layers.Layer):
         return self._functions[key](list(tensors), list(masks))
 
     def _inside(self, phase, tensors, masks):
-        feeds = {}
-        for name, tensor, (_, dtype) in zip(phase["inputs"], tensors, phase["specs"]):
-            feeds[name] = tf.cast(tensor, dtype)
+        tensors = [tf.cast(tensor, dtype) for tensor, (_, dtype) in zip(tensors, phase["specs"])]
+        if "gradient" not in phase:
+            return self._forward(phase, tensors, masks)
+
+        @tf.custom_gradient
+        def forward(*tensors):
+            made = self._forward(phase, tensors, masks)
+
+            def backward(*outgoing, variables=()):
+                return self._backward(phase["gradient"], tensors, masks, outgoing, variables)
+
+            return made, backward
+
+        return forward(*tensors)
+
+    def _backward(self, gradient, tensors, masks, outgoing, variables):
+        """What the layer itself says its gradient is: for its inputs, and for ``variables``."""
+        given = [*tensors, *(mask for mask in masks if mask is not None)]
+        feeds = dict(zip(gradient["given"], given))
+        feeds.update((name, outgoing[index]) for index, name in gradient["outgoing"])
+        held = {name: self._by_role[role].value for name, role in gradient["variables"].items()}
+        roles = {weight.value.ref(): role for role, weight in self._by_role.items()}
+        names = gradient["inputs"] + [gradient["weights"].get(roles.get(v.ref())) for v in variables]
+        made = iter(self._graphs[gradient["graph"]].run(feeds, held, [name for name in names if name]))
+        found = [next(made) if name else None for name in names]
+        count = len(gradient["inputs"])
+        return (found[:count], found[count:]) if len(variables) else found[:count]
+
+    def _forward(self, phase, tensors, masks):
+        feeds = dict(zip(phase["inputs"], tensors))
         for name, mask, tensor in zip(phase["masks"], masks, tensors):
             if name is not None:
                 # What the source had a mask for, and is given none now, counts whole.

@@ -6,6 +6,7 @@ from typing import Any, Dict, Iterator
 from .arrays import ArrayReader
 from .errors import Refusal
 from .files import read_json
+from .graphs import lower
 from .graphs.prune import refuse_outside
 
 MODULE = "harness_layers"
@@ -50,19 +51,36 @@ def _config(layer: Dict[str, Any], bundle: str, reader: ArrayReader) -> Dict[str
     import harness_layers
 
     carried = layer["carried"]
-    graphs, arrays = {}, {}  # type: Dict[str, Any], Dict[str, Any]
+    graphs, held = {}, {}  # type: Dict[str, Any], Dict[str, Any]
+    roles = {row["role"]: row for row in carried["weights"]}
     sites = []
+
+    def put(array: Any) -> str:
+        held["made/%d" % len(held)] = array
+        return "made/%d" % (len(held) - 1)
+
+    def get(name: str) -> Any:
+        return held[name] if name in held else reader.get(name)
+
     for site in carried["sites"]:
         site = dict(site)
         for name in ("inference", "training"):
             phase = dict(site[name], specs=site["inputs"])
-            graphs[phase["graph"]] = _graph(bundle, phase["graph"])
+            graph = _graph(bundle, phase["graph"])
+            refuse_outside(list(_ops(graph)))
+            if lower.is_old(graph):
+                graph, phase = lower.lowered(graph, phase, roles, get, put)
+                phase["graph"] += "#%d" % len(graphs)
+            graphs[phase["graph"]] = graph
+            if "gradient" in phase:
+                graphs[phase["gradient"]["graph"]] = own = _graph(bundle, phase["gradient"]["graph"])
+                refuse_outside(list(_ops(own)))
             site[name] = phase
         sites.append(site)
+    arrays = {}
     for graph in graphs.values():
-        refuse_outside(list(_ops(graph)))
         for name in harness_layers.stored_arrays(graph):
-            arrays[name] = harness_layers.pack(reader.get(name))
+            arrays[name] = harness_layers.pack(get(name))
     weights = [{key: w[key] for key in ("role", "shape", "dtype", "trainable")} for w in carried["weights"]]
     return {
         "origin": {"class_name": layer["origin"]},

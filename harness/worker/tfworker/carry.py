@@ -12,6 +12,9 @@ written as neutral graphs (see ``tfworker.graphs``). In the manifest such a laye
                "outputs": [[tensor, shape, dtype] ...], "updates": [operation ...], "variables": {operation: role}}
     mask    = null (no mask goes on) or {"input": index} (the mask of that input goes on)
 
+A phase has the key ``gradient`` where the layer defines its own: a graph from inputs and outgoing gradients to
+those of inputs and weights.
+
 ``hidden`` weights are variables that the file does not hold, such as the counter of a zero-debiased average; they start
 from their initial values.
 """
@@ -176,6 +179,7 @@ class Carrier:
                 "updates": [compat_graph.operation_of(u) for u in added if id(u) not in known],
                 "phase": phase,
             }
+            made["gradient"] = self._gradient(live, made)
             made["mask"] = self._mask(compat_graph.output_masks(live, made["outputs"]), given)
         except Refusal:
             raise
@@ -185,6 +189,27 @@ class Carrier:
             restore()
             compat_graph.forget_calls(live, before)
         return made
+
+    def _gradient(self, live: Any, made: Dict[str, Any]) -> Any:
+        """The gradient that the layer defines by itself, as tensors; None where today's TensorFlow derives the same."""
+        given = made["inputs"] + [m for m in made["masks"] if m is not None]
+        operations = compat_graph.operations_between(made["outputs"], given)
+        if not any(compat_graph.has_own_gradient(op) for op in operations):
+            return None
+        if any("Random" in op.type for op in operations):
+            raise Refusal("model-unsupported", "it has a gradient of its own beside random numbers")
+        outputs = [t for t in made["outputs"] if t.dtype.is_floating]
+        outgoing = [compat_graph.placeholder_like(self.tf, t, self._name()) for t in outputs]
+        inputs = [t for t in made["inputs"] if t.dtype.is_floating]
+        weights = list(live.trainable_weights)
+        found = self.tf.gradients(outputs, inputs + weights, grad_ys=outgoing)
+        found = [None if g is None else self.tf.convert_to_tensor(g) for g in found]
+        by_input = dict(zip([t.name for t in inputs], found))
+        return {
+            "outgoing": [(made["outputs"].index(t), d) for t, d in zip(outputs, outgoing)],
+            "inputs": [by_input.get(t.name) for t in made["inputs"]],
+            "weights": list(zip(weights, found[len(inputs) :])),
+        }
 
     def _name(self) -> str:
         self._inputs += 1
@@ -223,24 +248,44 @@ class Carrier:
 
     def _phase(self, whole: Any, writer: ArrayWriter, made: Dict[str, Any], weights: Any) -> Dict[str, Any]:
         given = made["inputs"] + [m for m in made["masks"] if m is not None]
+        row, name_of = self._cut(whole, writer, given, made["outputs"], made["updates"], made["phase"], weights)
+        row["inputs"] = [name_of(tensor) for tensor in made["inputs"]]
+        row["masks"] = [None if mask is None else name_of(mask) for mask in made["masks"]]
+        row["outputs"] = [[name_of(tensor)] + compat_graph.static_spec(tensor) for tensor in made["outputs"]]
+        if made["gradient"]:
+            row["gradient"] = self._own_gradient(whole, writer, made, given, weights)
+        return row
+
+    def _own_gradient(
+        self, whole: Any, writer: ArrayWriter, made: Any, given: List[Any], weights: Any
+    ) -> Dict[str, Any]:
+        found = made["gradient"]
+        outgoing = [tensor for _, tensor in found["outgoing"]]
+        wanted = [t for t in found["inputs"] + [t for _, t in found["weights"]] if t is not None]
+        row, name_of = self._cut(whole, writer, given + outgoing, wanted, [], made["phase"], weights)
+        row["given"] = [name_of(tensor) for tensor in given]
+        row["outgoing"] = [[index, name_of(tensor)] for index, tensor in found["outgoing"]]
+        row["inputs"] = [None if tensor is None else name_of(tensor) for tensor in found["inputs"]]
+        row["weights"] = {weights.role(v.op.name): name_of(t) for v, t in found["weights"] if t is not None}
+        return row
+
+    def _cut(
+        self, whole: Any, writer: ArrayWriter, given: List[Any], outputs: List[Any], updates: List[Any], phase: int,
+        weights: Any,
+    ) -> Any:  # fmt: skip
+        """(graph, variables and updates of the part between two sets of tensors, function from tensor to its new name)."""
         names = {tensor.op.name: "in_%d" % index for index, tensor in enumerate(given)}
-        operations = made["updates"]
-        wanted = [tensor.op.name for tensor in made["outputs"]] + [op.name for op in operations]
-        part = whole.part(wanted, list(names), made["phase"])
+        wanted = [tensor.op.name for tensor in outputs] + [op.name for op in updates]
+        part = whole.part(wanted, list(names), phase)
         variables = {node.name: weights.role(node.name) for node in part.node if node.op in prune.VARIABLES}
         graph, names = prune.canonical(neutral.from_graph_def(part, lambda a: self._put(writer, a)), names)
 
         def name_of(tensor: Any) -> str:
             return "%s:%d" % (names[tensor.op.name], tensor.value_index)
 
-        return {
-            "graph": self._write(graph),
-            "inputs": [name_of(tensor) for tensor in made["inputs"]],
-            "masks": [None if mask is None else name_of(mask) for mask in made["masks"]],
-            "outputs": [[name_of(tensor)] + compat_graph.static_spec(tensor) for tensor in made["outputs"]],
-            "updates": [names[op.name] for op in operations],
-            "variables": {names[name]: role for name, role in sorted(variables.items())},
-        }
+        roles = {names[name]: role for name, role in sorted(variables.items())}
+        row = {"graph": self._write(graph), "updates": [names[op.name] for op in updates], "variables": roles}
+        return row, name_of
 
     def _put(self, writer: ArrayWriter, array: Any) -> str:
         content = repr(array.tolist()).encode("utf-8") if array.dtype == object else array.tobytes()

@@ -74,14 +74,16 @@ def load_model(keras: Any, path: str, custom_objects: Any = None) -> Any:
     """The whole model in an HDF5 file, without its training configuration."""
     objects = dict(activation_functions(), **unlisted_layers(keras))
     objects.update(custom_objects or {})
-    return keras.models.load_model(path, custom_objects=objects, compile=False)
+    with keras.utils.custom_object_scope(objects):  # TF 1.12's Bidirectional does not hand them on
+        return keras.models.load_model(path, custom_objects=objects, compile=False)
 
 
 def build_model(keras: Any, config: Any, custom_objects: Any = None) -> Any:
     """The model of an architecture, ``{"class_name", "config", ...}``, with weights as its initializers make them."""
     objects = dict(activation_functions(), **unlisted_layers(keras))
     objects.update(custom_objects or {})
-    return keras.models.model_from_json(json.dumps(config), custom_objects=objects)
+    with keras.utils.custom_object_scope(objects):
+        return keras.models.model_from_json(json.dumps(config), custom_objects=objects)
 
 
 def _weights_module(keras: Any) -> Any:

@@ -15,9 +15,14 @@ def functional_control_flow(tf: Any) -> Iterator[None]:
     able = hasattr(v1, "enable_control_flow_v2") and not tf.__version__.startswith("1.12")
     if able:
         v1.enable_control_flow_v2()
+    swish = tf.nn.swish
+    if not able:
+        # A function whose gradient is another function, which today's TensorFlow does not look up; this is its formula.
+        tf.nn.swish = lambda features, name=None: features * tf.sigmoid(features, name=name)
     try:
         yield
     finally:
+        tf.nn.swish = swish
         if able:
             v1.disable_control_flow_v2()
 
@@ -66,8 +71,7 @@ def node_masks(node: Any) -> List[Any]:
 
 def set_mask(tf: Any, tensor: Any, like: Any, name: str) -> Any:
     """Give a new input a mask of the form of ``like``; returns it."""
-    shape = like.shape.as_list() if like.shape.ndims is not None else None
-    mask = getattr(tf.compat, "v1", tf).placeholder(like.dtype, shape, name=name)
+    mask = placeholder_like(tf, like, name)
     tensor._keras_mask = mask
     layer, index, position = tensor._keras_history[:3]
     node = _node_list(layer)[index]
@@ -80,6 +84,29 @@ def output_masks(live: Any, outputs: List[Any]) -> List[Any]:
     """The mask of each output of a layer's last call, or None."""
     own = getattr(_node_list(live)[-1], "output_masks", None) if _node_list(live) else None
     return list(own) if own else [getattr(tensor, "_keras_mask", None) for tensor in outputs]
+
+
+def operations_between(outputs: List[Any], inputs: List[Any]) -> List[Any]:
+    """Every operation on the way from ``inputs`` to ``outputs``."""
+    ends = {tensor.op.name for tensor in inputs}
+    seen, stack = {}, [tensor.op for tensor in outputs]  # type: Dict[str, Any], List[Any]
+    while stack:
+        op = stack.pop()
+        if op.name not in seen and op.name not in ends:
+            seen[op.name] = op
+            stack += [tensor.op for tensor in op.inputs]
+    return list(seen.values())
+
+
+def has_own_gradient(op: Any) -> bool:
+    """Whether Python code of the producer says what the gradient of an operation is (overridden, or a Defun's)."""
+    return "_gradient_op_type" in op.node_def.attr or op.type in getattr(op.graph, "_functions", {})
+
+
+def placeholder_like(tf: Any, tensor: Any, name: str) -> Any:
+    """A placeholder of a tensor's type and static shape."""
+    shape = tensor.shape.as_list() if tensor.shape.ndims is not None else None
+    return getattr(tf.compat, "v1", tf).placeholder(tensor.dtype, shape, name=name)
 
 
 def node_kwargs(node: Any, make: Callable[[Any], Any]) -> Tuple[Dict[str, Any], List[Any]]:

@@ -6,6 +6,7 @@ that the model names. A function of a Lambda's own name takes the place of its b
 
 import inspect
 import os
+import sys
 import types
 from typing import Any, Dict, List, Tuple
 
@@ -26,8 +27,6 @@ def load_objects(path: Any, flag: str = FLAG) -> Dict[str, Any]:
     module.__file__ = os.path.abspath(path)
     with open(path, "rb") as stream:
         source = stream.read()
-    import sys
-
     sys.modules[module.__name__] = module
     try:
         exec(compile(source, os.path.basename(path), "exec"), module.__dict__)
@@ -48,8 +47,43 @@ def _line(error: BaseException, name: str) -> Any:
     return line
 
 
-def usual_names(keras: Any) -> Dict[str, Any]:
-    """What the functions in Lambdas commonly take from the module around them."""
+def names_for_lambdas(keras: Any) -> Dict[str, Any]:
+    """What the functions in Lambdas commonly take from the module around them, and Keras's own module does not have."""
+    around = vars(sys.modules[keras.layers.Lambda.__module__])
+    _own_globals(keras)
+    return {key: value for key, value in _usual_names(keras).items() if key not in around}
+
+
+def _own_globals(keras: Any) -> None:
+    """Give functions that are loaded from a file globals of their own.
+
+    TF 1.15 adds all custom objects to the globals of its module about Lambda, for good: a ``K`` of the user takes the
+    place of the one that the layer itself works with.
+    """
+    module = sys.modules[keras.layers.Lambda.__module__]
+    holder = module if hasattr(module, "func_load") else getattr(module, "generic_utils", None)
+    plain = getattr(holder, "func_load", None)
+    if plain is None or getattr(plain, "_own_globals", False):
+        return
+    clean, from_config = dict(vars(module)), vars(keras.layers.Lambda)["from_config"].__func__
+
+    def func_load(code: Any, defaults: Any = None, closure: Any = None, globs: Any = None) -> Any:
+        return plain(code, defaults, closure, dict(vars(module) if globs is None else globs))
+
+    def restoring(cls: Any, config: Any, custom_objects: Any = None) -> Any:
+        try:
+            return from_config(cls, config, custom_objects)
+        finally:
+            for key in set(vars(module)) - set(clean):
+                del vars(module)[key]
+            vars(module).update((key, value) for key, value in clean.items() if key != "func_load")
+
+    func_load._own_globals = True  # type: ignore[attr-defined]
+    holder.func_load = func_load  # type: ignore[union-attr]
+    keras.layers.Lambda.from_config = classmethod(restoring)
+
+
+def _usual_names(keras: Any) -> Dict[str, Any]:
     import math
 
     import numpy

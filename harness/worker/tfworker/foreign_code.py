@@ -68,7 +68,7 @@ class Code:
         gaps += custom.constructor_gaps(self.objects, [(n, e["class_name"], e["config"]) for n, e in found])
         self._refuse(gaps)
         if self.ran:
-            self.objects = dict(custom.usual_names(keras), **self.objects)
+            self.objects = dict(custom.names_for_lambdas(keras), **self.objects)
 
     def _supply(self, name: str, entry: Dict[str, Any], arguments: Dict[str, Any]) -> None:
         for key in (entry["class_name"], name):

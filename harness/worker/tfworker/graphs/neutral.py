@@ -10,7 +10,8 @@ from ..errors import Refusal
 FORMAT = 1
 #: bytes of a tensor that are written into the JSON, at most
 INLINE = 1024
-STRIPPED = ("_class", "_output_shapes")
+#: ``_gradient_op_type`` names a function in the producer's memory; another may have that name where the graph is read
+STRIPPED = ("_class", "_output_shapes", "_gradient_op_type")
 #: kinds of dtypes whose values JSON holds exactly
 _PLAIN = "biuf"
 

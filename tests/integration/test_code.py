@@ -1,0 +1,120 @@
+"""Layers made of code: a family of Lambdas and custom layers, carried to Keras 3 with outputs, gradients and phases."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import SCRIPTS, Harness, Once
+
+from harness.backends import WORKER_FOLDER, Environment
+from harness.plan import Options
+from harness.regress import runner
+from harness.regress.cases import Case
+from harness.supplied import Supplied
+
+pytestmark = pytest.mark.integration
+#: what float32 leaves of equal computations, as a share of the largest value
+BOUND = 2e-5
+SOURCES = ["tf1.12", "tf1.15"]
+
+
+@dataclass(frozen=True)
+class Family:
+    """What became of the models of one source environment: verdicts, and what they compute today."""
+
+    verdicts: dict[str, dict[str, Any]]
+    found: dict[str, dict[str, Any]]
+
+
+def run_script(environment: Environment, folder: Path, script: str, *arguments: object, **more: str) -> str:
+    done = subprocess.run(
+        [str(environment.python), "-s", "-B", "-W", "ignore", str(SCRIPTS / script), *map(str, arguments)],
+        env={**environment.environ(folder), "TF_CPP_MIN_LOG_LEVEL": "3", **more},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout.strip().splitlines()[-1]
+
+
+def make_family(name: str, environment: Callable[[str], Environment], folder: Path) -> None:
+    source, target = environment(name), environment("tf2.21")
+    models = folder / "models"
+    models.mkdir()
+    assert int(run_script(source, folder, "code_family.py", models)) >= 80
+    (folder / "arguments.toml").write_text("[factored]\nfactor = 3.0\n")
+    code = Supplied.read(SCRIPTS / "code_objects.py", folder / "arguments.toml")
+    cases = [Case(id=p.stem, suite="code", path=p, layers=()) for p in sorted(models.glob("*.h5"))]
+    kept, runner.remove = runner.remove, lambda _: None  # type: ignore[assignment]
+    try:
+        pair = runner.PairRun(source=source, target=target, root=folder, options=Options(timeout_s=120, code=code))
+        results = pair.run(cases)
+    finally:
+        runner.remove = kept
+    (folder / "verdicts.json").write_text(json.dumps({r.id: r.as_json() for r in results}))
+    found = run_script(target, folder, "code_check.py", models, folder / "jobs", WORKER_FOLDER, BREAK="1")
+    (folder / "found.json").write_text(found)
+
+
+@pytest.fixture(params=SOURCES, scope="module")
+def family(request: pytest.FixtureRequest, once: Once, environment: Callable[[str], Environment]) -> Family:
+    folder = once(f"code-{request.param}", lambda made: make_family(request.param, environment, made))
+    return Family(*(json.loads((folder / f"{key}.json").read_text()) for key in ("verdicts", "found")))
+
+
+def test_every_model_of_code_is_verified(family: Family) -> None:
+    assert sum(name.startswith("lambda_") for name in family.verdicts) >= 40
+    assert sum(not name.startswith("lambda_") for name in family.verdicts) >= 15
+    bad = {name: row["reason"] for name, row in family.verdicts.items() if row["status"] != "verified"}
+    assert bad == {}
+
+
+def test_it_computes_trains_and_saves_as_it_did(family: Family) -> None:
+    """Outputs, gradients, the training phase; and marshal and pickle are broken in that process."""
+    assert set(family.found) == set(family.verdicts)
+    bad = {
+        name: {key: value for key, value in row.items() if isinstance(value, str) or not value <= BOUND}
+        for name, row in family.found.items()
+    }
+    assert {name: row for name, row in bad.items() if row} == {}
+    assert sum("dw0" in row for row in family.found.values()) >= 15
+
+
+CORPUS = ["k_crema_beats_201_td", "k_crema_beats_205", "k_packt_cyclegan_220", "k_ssd7_203"]
+
+
+@pytest.mark.parametrize("name", CORPUS)
+def test_real_files_are_migrated_with_what_they_lack(name: str, run: Harness, corpus: Path, tmp_path: Path) -> None:
+    (model,) = [path for path in (corpus / name).iterdir() if path.suffix == ".h5"]
+    supplied = [
+        "--custom-objects",
+        SCRIPTS / "corpus_objects.py",
+        "--layer-arguments",
+        SCRIPTS / "corpus_arguments.toml",
+    ]
+    done = run("migrate", model, *supplied, "--out", "out", "--json")
+    assert done.status == 0, done.text
+    assert done.report["status"] == "verified"
+    assert {row["way"] for row in done.report["code"]} == {"carried"}
+    assert not any(row["bytecode_run"] for row in done.report["code"])  # the supplied functions took its place
+    assert (tmp_path / "out" / "harness_layers.py").read_bytes() == (WORKER_FOLDER / "harness_layers.py").read_bytes()
+
+
+def test_missing_arguments_of_constructors_are_listed_at_once(run: Harness, corpus: Path) -> None:
+    model = corpus / "k_ssd7_203" / "ssd7_0.h5"
+    done = run("migrate", model, "--custom-objects", SCRIPTS / "corpus_objects.py", "--json")
+    assert done.status == 3, done.text
+    error = done.report["error"]
+    lacking = "img_height, img_width, this_scale, next_scale, aspect_ratios, variances"
+    assert error["code"] == "code-missing"
+    assert error["details"] == [
+        f"anchors{index} (class AnchorBoxes): its constructor needs {lacking}" for index in (4, 5, 6, 7)
+    ]
+    assert "--layer-arguments" in error["remedy"]
