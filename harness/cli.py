@@ -209,6 +209,15 @@ def _target_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def _proof_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--require-proven",
+        type=click.FloatRange(0.0, 1.0),
+        metavar="SHARE",
+        help="Refuse if the probes notice changes in fewer of the weights, such as 0.99.",
+    )(command)
+
+
 def _training_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--training",
@@ -234,6 +243,7 @@ def _options(given: dict[str, Any]) -> Options:
         limits=Limits(memory=given["memory"], storage=given["storage"]),
         untrusted=given["untrusted"],
         code=Supplied.read(given.get("custom_objects"), given.get("layer_arguments")),
+        require_proven=given.get("require_proven"),
     )
 
 
@@ -291,6 +301,7 @@ def _command() -> list[str]:
 @_source_options
 @_target_options
 @_training_option
+@_proof_option
 @_shared
 def migrate(source: Path, **given: Any) -> int:
     """Migrate the model at SOURCE and prove the result.
@@ -317,6 +328,7 @@ def migrate(source: Path, **given: Any) -> int:
 @_source_options
 @_target_options
 @_training_option
+@_proof_option
 @_shared
 def plan(source: Path, **given: Any) -> int:
     """Print what `migrate` would do, and start nothing.
@@ -357,6 +369,7 @@ def export(source: Path, **given: Any) -> int:
 @click.argument("bundle", type=_PATH)
 @_target_options
 @_training_option
+@_proof_option
 @_shared
 def import_(bundle: Path, **given: Any) -> int:
     """Build a model from BUNDLE and prove it.
@@ -381,6 +394,7 @@ def import_(bundle: Path, **given: Any) -> int:
 @click.argument("model", type=_PATH)
 @click.argument("bundle", type=_PATH)
 @click.option("--in", "target_env", default=DEFAULT_TARGET, show_default=True, help="Environment that loads MODEL.")
+@_proof_option
 @_shared
 def verify(model: Path, bundle: Path, **given: Any) -> int:
     """Compare what MODEL (.keras, .h5, or a SavedModel folder) computes with what BUNDLE recorded.

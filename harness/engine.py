@@ -23,7 +23,8 @@ from harness.envspec import EnvSpec
 from harness.errors import Exit, HarnessError
 from harness.job import Job, Worker
 from harness.plan import FORMS, Options, Plan, form_of
-from harness.verify import Evidence
+from harness.verify import Evidence, reach
+from harness.verify.tolerance import noticed
 from harness.worker.tfworker.arrays import ArrayReader, DigestError
 from harness.worker.tfworker.files import FormatError, read_json, write_json
 from harness.workspace import FULL, Workspace
@@ -240,6 +241,7 @@ def export_bundle(stages: Stages, plan: Plan, worker: Worker) -> Bundle:
         "harness_version": harness.__version__,
         "layer_budget": options.layer_budget,
         "training": options.training,
+        "notice": noticed(),
     }
     if plan.weights:
         files["weights.h5"] = plan.weights
@@ -377,11 +379,14 @@ def prove(
             evidence += review(found, stages.space.jobs / f"replay-{form}" / "out") if review else [found]
     made = stages.report
     made["outputs"], made["layers"] = report.outputs(evidence), report.layers(evidence)
+    made["proven"] = reach.proven(bundle, layers=made["layers"] is not None, required=stages.options.require_proven)
     _prove_training(stages, bundle, model, worker)
     weights = made["weights"]
     equal = weights is None or (weights["equal"] == weights["total"] and not weights["unequal"])
     trains = made["training"] is None or made["training"]["ok"]
     made["status"] = "verified" if equal and trains and all(item.ok for item in evidence) else "diverged"
+    if made["status"] == "verified":
+        reach.check_required(made["proven"])
     for form, path in model.items():
         if stages.space.path in path.parents:
             mark = "" if made["status"] == "verified" else ".diverged"

@@ -74,6 +74,7 @@ CATALOGUE: dict[str, ErrorKind] = dict(
         _kind("proof-missing", Exit.REFUSED, "There is nothing to compare the outputs with.", "Give `--source-builder`, or outputs that are known to be right with `--expected`; `--proof weights` is content with equal weights."),
         _kind("model-not-loadable", Exit.REFUSED, "The target TensorFlow cannot load the model to be verified.", "Check that it is a `.keras` file or a SavedModel folder of that TensorFlow."),
         _kind("probes-impossible", Exit.REFUSED, "No probe input could be made that the source model accepts, so nothing could be proved.", "Give real samples with `--inputs samples.npz`."),
+        _kind("proof-insufficient", Exit.REFUSED, "Everything that was compared agrees, but the probes would notice changes in fewer weights than `--require-proven` asks for.", "Give samples with `--inputs samples.npz` that use the weights below, or ask for less; `report.json` has the whole list."),
         _kind("source-incomplete", Exit.REFUSED, "Files that belong to the model are missing.", "Copy the whole folder, or all files of the checkpoint, from where it was saved."),
         _kind("signature-unknown", Exit.USAGE, "The model has no signature of that name.", "Choose from the signatures listed below with `--signature`."),
         _kind("tags-unknown", Exit.USAGE, "The SavedModel has no graph with those tags.", "Choose from the tag sets listed below with `--tags`; `--tags \"\"` means the graph without tags."),

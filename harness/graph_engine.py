@@ -18,6 +18,7 @@ from harness.envspec import EnvSpec
 from harness.graph_plan import FORMAT, GraphPlan
 from harness.job import Worker
 from harness.verify.graphs import GraphEvidence, judge_graph, variable_findings
+from harness.verify.reach import check_required, proven_graph
 from harness.worker.tfworker.arrays import ArrayReader
 from harness.worker.tfworker.files import read_json
 
@@ -164,6 +165,9 @@ def prove(
     made = stages.report
     made["to"] = made["to"] or report.environment(target.name, job.results[0]["versions"])
     enter(made, bundle, evidence)
+    made["proven"] = proven_graph(bundle, stages.options.require_proven)
+    if evidence.ok:
+        check_required(made["proven"])
     if stages.space.path in model.parents:
         final = stages.space.path / f"saved_model{'' if evidence.ok else '.diverged'}"
         os.rename(model, final)

@@ -49,6 +49,7 @@ class Options:
         limits: what a worker may use.
         untrusted: whether the source is to be opened in a container or not at all.
         code: files that a person supplies for layers made of code.
+        require_proven: share of the weights in which the probes must notice a change, or None.
     """
 
     formats: tuple[str, ...] = ()
@@ -62,6 +63,7 @@ class Options:
     limits: Limits = NO_LIMITS
     untrusted: bool = False
     code: Supplied = field(default_factory=Supplied)
+    require_proven: float | None = None
 
     @property
     def translation(self) -> dict[str, str]:

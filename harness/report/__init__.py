@@ -43,6 +43,7 @@ def new(command: Iterable[str] = ()) -> dict[str, Any]:
         "outputs": [],
         "layers": None,
         "weights": None,
+        "proven": None,
         "training": None,
         "code": [],
         "ledger": [],

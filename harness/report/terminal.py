@@ -22,6 +22,8 @@ def show(report: Mapping[str, Any], folder: Path, console: Console) -> None:
     if report["outputs"]:
         console.print(_outputs(report["outputs"]))
         _proof(report, console)
+    if report.get("proven"):
+        _proven(report["proven"], console)
     if report["training"]:
         _training(report["training"], console)
     for line in report["not_checked"]:
@@ -90,6 +92,27 @@ def _proof(report: Mapping[str, Any], console: Console) -> None:
         first = layers["first_divergent"]
         if first:
             _divergent(first, console)
+
+
+def _proven(proven: Mapping[str, Any], console: Console) -> None:
+    """The share of weights that the probes reach, and those that they do not."""
+    if proven["skipped"]:
+        console.print(f"Not checked: which weights the probes reach: {escape(proven['skipped'])}", soft_wrap=True)
+        return
+    tensors, elements = proven["tensors"], proven["elements"]
+    share = f"{elements['proven'] / elements['total']:.1%} of their elements" if elements["total"] else "no elements"
+    line = f"Proven: a change would be noticed in {tensors['proven']} of {tensors['total']} weights ({share}) by {proven['by']}."
+    console.print(line, highlight=False, soft_wrap=True)
+    lacking = [row for row in proven["unproven"] if not row["proven"]]
+    for row in lacking[:SHOWN]:
+        console.print(f"  not proven: {escape(row['name'])}: {escape(row['reason'])}", highlight=False, soft_wrap=True)
+    if len(lacking) > SHOWN:
+        console.print(f"  … and {len(lacking) - SHOWN} more in report.json", highlight=False)
+    if proven["gradients"]:
+        console.print(f"Not checked: gradients: {escape(proven['gradients'])}", highlight=False, soft_wrap=True)
+    for name in proven["saturated"]:
+        line = f"Not proven: the output {name} is 0 or 1 for every probe, and compares equal whatever its logits are"
+        console.print(escape(line), highlight=False, soft_wrap=True)
 
 
 def _training(training: Mapping[str, Any], console: Console) -> None:

@@ -41,6 +41,15 @@ def relative_bound(dtype: str, layers: int) -> float:
     return FACTOR * EPSILON[dtype] * math.sqrt(layers) if dtype in EPSILON else 0.0
 
 
+#: a change of an output counts as noticed where it exceeds the bound of a model as deep as this
+NOTICED_DEPTH = 2500
+
+
+def noticed() -> dict[str, float]:
+    """By dtype, the relative change of an output that verification notices in every model up to NOTICED_DEPTH."""
+    return {dtype: relative_bound(dtype, NOTICED_DEPTH) for dtype in EPSILON}
+
+
 #: Largest accepted ``max|difference| / max|value|`` of a gradient, or of a weight's update in one training step. Both sides compute it in
 #: float64, with hyperparameters that float32 holds. What is left: constants and schedules that Keras 3 passes through
 #: float32 (5e-8 measured), and losses that tf.keras 1.14 to 2.10 reduce in float32 (1.3e-7). The smallest known

@@ -4,7 +4,7 @@ from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
-from . import compat, probe, topology
+from . import compat, probe, sensitivity, topology
 from .arrays import ArrayWriter
 from .errors import Refusal
 from .samples import read_samples
@@ -12,8 +12,12 @@ from .samples import read_samples
 Records = Tuple[Dict[str, Any], List[Dict[str, Any]]]
 
 
-def record(keras: Any, model: Any, graph: Dict[str, Any], writer: ArrayWriter, request: Dict[str, Any]) -> Records:
+def record(
+    keras: Any, model: Any, graph: Dict[str, Any], writer: ArrayWriter, request: Dict[str, Any], owners: List[Any]
+) -> Records:
     """The ``probes`` object of the manifest, and the index entries of the arrays written.
+
+    ``owners`` are (path, role, variable, trains) of every weight, whose reach is measured where the request has ``notice``.
 
     Raises Refusal: probes-impossible when the model accepts no generated input, samples-invalid.
     """
@@ -45,6 +49,8 @@ def record(keras: Any, model: Any, graph: Dict[str, Any], writer: ArrayWriter, r
         described.append(row)
     layers, more = _Layers(keras, writer, request.get("layer_budget", 64 << 20)).record(model, graph, sets[0])
     probes = {"seed": probe.SEED, "sets": described, "dropped": dropped, "layers": layers}
+    if request.get("notice"):
+        probes["sensitivity"] = sensitivity.measure(keras, model, graph, owners, sets, request["notice"])
     return probes, entries + more
 
 

@@ -37,7 +37,7 @@ def write_bundle(keras: Any, model: Any, found: Dict[str, Any], request: Dict[st
         arrays = _write_weights(keras, model, graph, writer)
     context.step("record probes")
     with ArrayWriter(os.path.join(bundle, "probes.npz")) as writer:
-        probes, entries = record.record(keras, model, graph, writer, request)
+        probes, entries = record.record(keras, model, graph, writer, request, owners_of(model, graph))
     manifest = _manifest(keras, request, found, model, graph)
     manifest["required_features"] = ["carried-layers"] if foreign else []
     manifest["probes"] = probes
