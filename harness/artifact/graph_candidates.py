@@ -18,6 +18,7 @@ _TRAINING = re.compile(
     r"|Broadcast(Gradient)Args|\w+Grad|\w+GradV\d|\w+Backprop\w*|InitializeTable\w*|IsVariableInitialized|VarIsInitializedOp"
     r"|ReportUninitialized\w*|IteratorV2|MakeIterator|Scatter\w+|ResourceScatter\w+|PreventGradient|QueueEnqueue\w*|QueueClose\w*"
 )
+_WRITE = re.compile(r"Assign\w*|(Resource)?Scatter(Nd)?(Update|Add|Sub)")
 _SCOPES = re.compile(
     r"(^|/)(gradients\w*|save(_\d+)?|init(_\d+)?|report_uninitialized_variables|\w*[Oo]ptimizer\w*)(/|$)"
 )
@@ -88,6 +89,7 @@ class _Graph:
         for node in facts.nodes:
             for edge in node.inputs:
                 self._by_input.setdefault(base(edge), []).append(node)
+        self.updates = self._updates()
         self._weighted = self._spread(self.weights, sizes=True)
         self._sources: dict[str, set[str]] = {}
         self._values: dict[str, set[str]] = {}
@@ -111,6 +113,18 @@ class _Graph:
         """The sources that a node depends on, and whether it depends on weights."""
         return frozenset(self._sources.get(name, ())), name in self._weighted
 
+    def _updates(self) -> set[str]:
+        """What only computes new values of variables, such as moving averages."""
+        found = {n.name for n in self.nodes.values() if _WRITE.fullmatch(n.op)}
+        queue = [base(edge) for name in found for edge in self.nodes[name].inputs]
+        while queue:
+            name = queue.pop()
+            readers = self._by_input.get(name, ())
+            if name in self.nodes and name not in found and readers and all(n.name in found for n in readers):
+                found.add(name)
+                queue += [base(edge) for edge in self.nodes[name].inputs]
+        return found
+
     def _spread(self, start: Iterable[str], *, sizes: bool) -> set[str]:
         """Every node that ``start`` leads to; without ``sizes``, only those that values of it reach."""
         found, queue = set(), list(start)
@@ -132,6 +146,8 @@ class _Graph:
         for node in self.nodes.values():
             data = self._data(node.name)
             if node.name in self.trained or self._is_source(node) or not data or self._decorates(node):
+                continue
+            if node.name in self.updates:
                 continue
             readers = [n for n in self._by_input.get(node.name, ()) if n.name not in self.trained]
             # What goes round a loop, or only tells its size, has not ended.
@@ -181,12 +197,21 @@ class _Graph:
             return None
         if node.dtype == "bool" and _PHASE.search(name):
             return False
-        return 1.0 if node.dtype in ("float32", "float64") and self._keeps(name) else None
+        return self._dropout(name) if node.dtype in ("float32", "float64") else None
 
-    def _keeps(self, name: str) -> bool:
-        """Whether a number is added to random ones and rounded down, as dropout does with ``keep_prob``."""
+    def _dropout(self, name: str, depth: int = 3) -> float | None:
+        """The value of a number that switches dropout off; None if it is no rate of dropout.
+
+        Dropout adds what it keeps to random numbers and rounds down, or compares random numbers with what it drops.
+        """
         for node in self._by_input.get(name, ()):
-            others = [base(i) for i in node.inputs if base(i) != name]
-            if node.op in ("Add", "AddV2") and any("random_uniform" in other for other in others):
-                return True
-        return False
+            random = any("random_uniform" in base(i) for i in node.inputs if base(i) != name)
+            if random and node.op in ("Add", "AddV2"):
+                return 1.0
+            if random and node.op in ("GreaterEqual", "Less", "Greater"):
+                return 0.0
+            if depth and ((node.op == "Sub" and base(node.inputs[-1]) == name) or node.op == "Identity"):
+                below = self._dropout(node.name, depth - 1)
+                if below is not None:
+                    return 1.0 - below if node.op == "Sub" else below
+        return None

@@ -55,7 +55,7 @@ def problems(report: dict[str, Any]) -> list[str]:
 
 
 def test_every_generated_graph_is_verified(generated: dict[str, Any]) -> None:
-    assert len(generated) >= 38
+    assert len(generated) >= 40
     assert {name: problems(r) for name, r in generated.items() if r["status"] != "verified"} == {}
 
 
@@ -108,6 +108,32 @@ def test_every_graph_of_the_corpus_is_verified(
     assert len(found) == (22 if source == "tf1.15" else 4)
     assert {name: problems(r) for name, r in found.items() if r["status"] != "verified"} == {}
     assert all(row["max_rel"] < 1e-5 for r in found.values() for row in r["outputs"])
+
+
+@pytest.fixture(scope="module")
+def forms(once: Once, script: Script, environment: Environments, tmp_path_factory: Any) -> dict[str, Any]:
+    folder = once("graph-forms", lambda folder: script("tf1.15", "other_forms.py", folder) and None)
+    names = (
+        "v2",
+        "v1/model.ckpt-7",
+        "sharded/model.ckpt-7.index",
+        "v2/model.ckpt-7.meta",
+        "frozen.pb",
+        "frozen.pbtxt",
+        "no_meta",
+    )
+    cases = [(name.replace("/", "_"), folder / name, Choices()) for name in names]
+    return migrate_all(cases, "tf1.15", environment, tmp_path_factory.mktemp("forms"))
+
+
+def test_checkpoints_and_frozen_graphs_of_a_trained_model_are_verified(forms: dict[str, Any]) -> None:
+    refused = forms.pop("no_meta")
+    assert refused["error"]["code"] == "source-weights-only"
+    assert {name: problems(r) for name, r in forms.items() if r["status"] != "verified"} == {}
+    for name, report in forms.items():
+        assert [row["name"] for row in report["outputs"]] == ["serving_default:probabilities"], name
+        assert report["weights"]["total"] == 12
+        assert len(report["gradients"]) == (0 if "frozen" in name else 10)
 
 
 # --- a TF-Hub module like the Universal Sentence Encoder v1

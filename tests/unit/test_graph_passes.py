@@ -10,6 +10,7 @@ from harness.worker.tfworker.graphs import edges, prepare
 from harness.worker.tfworker.graphs.attrs import bool_attr, constant, text_attr, type_attr
 from harness.worker.tfworker.graphs.control_flow import IF, WHILE, fold_constant_conditions, functionalise
 from harness.worker.tfworker.graphs.hoist import hoist_reads
+from harness.worker.tfworker.graphs.names import arguments
 from harness.worker.tfworker.graphs.refs import Unsupported, to_resources
 from harness.worker.tfworker.graphs.tensor_arrays import to_lists
 
@@ -234,3 +235,11 @@ def test_what_reaches_outside_of_the_graph_is_found_also_in_functions() -> None:
         node("a", "Assert", "x"),
     ]
     assert prepare.outside(nodes, library) == ["f (PyFuncStateless)", "r (ReadFile)", "s (SaveV2)"]
+
+
+def test_arguments_keep_their_names_where_python_and_tensorflow_can_tell_them_apart() -> None:
+    found = arguments(["x", "image/encoded", "class", "self", "a b", "a_b_", "image_encoded"])
+    assert found == {
+        "x": "x", "image/encoded": "image/encoded", "class": "class_", "self": "self_", "a b": "a_b__", "a_b_": "a_b_",
+        "image_encoded": "image_encoded_",
+    }  # fmt: skip

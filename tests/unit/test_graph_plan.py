@@ -76,6 +76,24 @@ def test_what_dropout_and_the_phase_need_is_fixed() -> None:
     assert found.inputs == {"x": "x:0"}
 
 
+def test_rates_of_dropout_are_known_by_what_is_done_with_them() -> None:
+    facts = graph(
+        ("x", "Placeholder"), ("keep", "Placeholder"), ("rate", "Placeholder"), ("other", "Placeholder"),
+        ("sub", "Sub", "one", "keep"), ("random_uniform", "Add", "r"), ("a", "GreaterEqual", "random_uniform", "sub"),
+        ("b", "GreaterEqual", "random_uniform", "rate"), ("y", "Select", "a", "b", "x", "other"),
+        keep="float32", rate="float32", other="float32",
+    )  # fmt: skip
+    assert propose(facts).fixed == {"keep:0": 1.0, "rate:0": 0.0}
+
+
+def test_moving_averages_are_no_output() -> None:
+    facts = graph(
+        ("x", "Placeholder"), ("w", "VariableV2"), ("y", "Mul", "x", "w"), ("mean", "Mean", "x", "w"),
+        ("scaled", "Mul", "mean"), ("update", "AssignSub", "w", "scaled"),
+    )  # fmt: skip
+    assert list(propose(facts).outputs) == ["y"]
+
+
 def test_what_goes_round_a_loop_is_no_output() -> None:
     facts = graph(
         ("x", "Placeholder"), ("enter", "Enter", "x"), ("merge", "Merge", "enter", "next"), ("switch", "Switch", "merge"),

@@ -16,6 +16,7 @@ from .errors import Refusal
 from .files import read_json
 from .graphs import prepare
 from .graphs.execute import Executor
+from .graphs.names import arguments, told_apart
 from .graphs.refs import Unsupported
 
 MAIN = "serving_default"
@@ -46,8 +47,31 @@ def build_graph(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     _entry_point(tf, root, functions, model["signatures"])
     context.step("save the model")
     tf.saved_model.save(root, request["saved_model"], signatures=concrete)
+    _rename_arguments(request["saved_model"], model["signatures"])
     digests = [[row["name"], sha256_array(reader.get(row["array"], verify=False))] for row in model["variables"]]
     return {"versions": compat.versions(compat.import_keras("keras3")), "rewritten": rewritten, "digests": digests}
+
+
+def _rename_arguments(path: str, signatures: Dict[str, Any]) -> None:
+    """Give the signatures that a server reads their old names where Python's functions could not have them."""
+    changed = {
+        key: {new: old for old, new in arguments(s["inputs"]).items() if new != old} for key, s in signatures.items()
+    }
+    if not any(changed.values()):
+        return
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    file = os.path.join(path, "saved_model.pb")
+    message = saved_model_pb2.SavedModel()
+    with open(file, "rb") as stream:
+        message.ParseFromString(stream.read())
+    for key, renamed in changed.items():
+        inputs = message.meta_graphs[0].signature_def[key].inputs
+        for new, old in renamed.items():
+            inputs[old].CopyFrom(inputs[new])
+            del inputs[new]
+    with open(file, "wb") as stream:
+        stream.write(message.SerializeToString(deterministic=True))
 
 
 def _resources(tf: Any, root: Any, bundle: str, model: Any, reader: ArrayReader) -> Dict[str, Any]:
@@ -84,10 +108,10 @@ def _value(tf: Any, array: Any, dtype: str) -> Any:
 
 
 def _specs(tf: Any, signature: Dict[str, Any]) -> Dict[str, Any]:
-    return {
-        name: tf.TensorSpec(spec["shape"], tf.as_dtype(spec["dtype"]), name=name)
-        for name, spec in signature["inputs"].items()
-    }
+    called, specs = arguments(signature["inputs"]), {}
+    for name, spec in signature["inputs"].items():
+        specs[called[name]] = tf.TensorSpec(spec["shape"], tf.as_dtype(spec["dtype"]), name=called[name])
+    return specs
 
 
 def _signature(tf: Any, neutral: Any, signature: Any, resources: Any, reader: ArrayReader) -> Any:
@@ -104,14 +128,16 @@ def _signature(tf: Any, neutral: Any, signature: Any, resources: Any, reader: Ar
         raise Refusal("ops-unsupported", "parts of the graph have no counterpart in TensorFlow 2", error.findings)
     except ValueError as error:
         raise Refusal("model-unsupported", str(error))
+    called = arguments(inputs)
     executor = Executor(dict(neutral, nodes=nodes), reader.get)
     executor.refuse_unknown(tf)
     needed = executor.handles(resources)
 
     def run(**given: Any) -> Dict[str, Any]:
+        values = {told_apart(name): value for name, value in given.items()}
         feeds = {}  # type: Dict[str, Any]
         for name, spec in inputs.items():
-            feeds.setdefault(spec["tensor"], given[name])  # two names may stand for one tensor
+            feeds.setdefault(spec["tensor"], values[told_apart(called[name])])  # two names may stand for one tensor
         made = executor.run(feeds, needed, wanted)
         out = {}
         for (name, spec), tensor in zip(outputs.items(), made):
@@ -127,6 +153,10 @@ def _entry_point(tf: Any, root: Any, functions: Any, signatures: Any) -> None:
     """``serve`` and ``__call__``: the main signature for people, layers and ``hub.KerasLayer``."""
     main = MAIN if MAIN in functions else "default" if "default" in functions else sorted(functions)[0]
     specs, function = _specs(tf, signatures[main]), functions[main]
+    if not specs:
+        root.serve = tf.function(lambda: _single(function()), input_signature=[], autograph=False)
+        root.__call__ = root.serve
+        return
     if len(specs) == 1:
         name, spec = next(iter(specs.items()))
         argument = spec  # type: Any
@@ -140,7 +170,7 @@ def _entry_point(tf: Any, root: Any, functions: Any, signatures: Any) -> None:
         def serve(inputs: Any) -> Any:
             return _single(function(**inputs))
 
-    root.serve = tf.function(serve, input_signature=[argument] if specs else [], autograph=False)
+    root.serve = tf.function(serve, input_signature=[argument], autograph=False)
     root.__call__ = root.serve
 
 

@@ -15,6 +15,7 @@ from . import compat
 from .arrays import ArrayReader, ArrayWriter, sha256_array
 from .errors import Refusal
 from .files import read_json, write_json
+from .graphs.names import arguments
 
 
 def replay_graph(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
@@ -28,7 +29,7 @@ def replay_graph(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     except Exception as error:
         what = "%s: %s" % (type(error).__name__, str(error).strip()[:2000])
         raise Refusal("model-not-loadable", "TensorFlow %s cannot load the SavedModel" % tf.__version__, [what])
-    findings = _signatures(loaded, manifest["model"])
+    findings = _signatures(loaded, request["model"], manifest["model"])
     variables = {variable.name.split(":")[0]: variable for variable in getattr(loaded, "variables", ())}
     entries = []  # type: List[Dict[str, Any]]
     context.step("replay the probes")
@@ -45,20 +46,27 @@ def replay_graph(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     }
 
 
-def _signatures(loaded: Any, model: Dict[str, Any]) -> List[str]:
-    """How the signatures differ from those of the source: a sentence each."""
-    found = []  # type: List[str]
+def _signatures(loaded: Any, path: str, model: Dict[str, Any]) -> List[str]:
+    """How the signatures that a server reads differ from those of the source: a sentence each."""
+    found, served = [], _served(path)  # type: List[str], Any
     for key, signature in model["signatures"].items():
         if key not in loaded.signatures:
             found.append("the signature %s is missing" % key)
             continue
-        function = loaded.signatures[key]
-        inputs = sorted(function.structured_input_signature[1])
-        outputs = sorted(function.structured_outputs)
+        inputs, outputs = sorted(served[key].inputs), sorted(served[key].outputs)
         for kind, have, want in (("inputs", inputs, signature["inputs"]), ("outputs", outputs, signature["outputs"])):
             if have != sorted(want):
                 found.append("%s of %s: expected %s, found %s" % (kind, key, sorted(want), have))
     return found
+
+
+def _served(path: str) -> Any:
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    message = saved_model_pb2.SavedModel()
+    with open(os.path.join(path, "saved_model.pb"), "rb") as stream:
+        message.ParseFromString(stream.read())
+    return message.meta_graphs[0].signature_def
 
 
 def _replay(
@@ -66,9 +74,9 @@ def _replay(
 ) -> None:
     function = loaded.signatures[probe_set["signature"]]
     signature = model["signatures"][probe_set["signature"]]
-    given = {}
+    given, called = {}, arguments(signature["inputs"])
     for name, array in probe_set["inputs"].items():
-        given[name] = tf.constant(_typed(tf, reader.get(array), signature["inputs"][name]["dtype"]))
+        given[called[name]] = tf.constant(_typed(tf, reader.get(array), signature["inputs"][name]["dtype"]))
     asked = probe_set.get("gradients")
     if not asked:
         _keep(function(**given), probe_set, writer, entries)

@@ -373,6 +373,19 @@ def image_pipeline():
     return {"png": data}, {"y": tf.reduce_mean(tf.layers.conv2d(image / 255.0, 2, 3), [1, 2])}
 
 
+@case
+def odd_names():
+    x, y = inputs(None, 3, name="image/encoded"), inputs(None, 3, name="b")
+    w = tf.get_variable("scope.with-signs/w", [3], initializer=tf.random_normal_initializer())
+    return {"image/encoded": x, "class": y, "self": x}, {"out:0": x * w, "a b": tf.identity(y), "lambda": x + y}
+
+
+@case
+def no_inputs():
+    w = tf.get_variable("w", [3], initializer=tf.random_normal_initializer())
+    return {}, {"y": tf.nn.softmax(w), "steps": tf.while_loop(lambda i: i < 5, lambda i: i + 1, [0])}
+
+
 def estimator(folder):
     """A classifier over feature columns, exported as Estimators are."""
     fc = tf.feature_column
