@@ -423,7 +423,8 @@ def export(name, folder):
             if "moving_" in variable.op.name:
                 variable.load(np.abs(rng.randn(*variable.shape.as_list())) + 0.2, session)
         builder = tf.saved_model.builder.SavedModelBuilder(os.path.join(folder, name))
-        signature = tf.saved_model.signature_def_utils.predict_signature_def(given, made)
+        infos = [{n: tf.saved_model.utils.build_tensor_info(t) for n, t in side.items()} for side in (given, made)]
+        signature = tf.saved_model.signature_def_utils.build_signature_def(*infos)
         builder.add_meta_graph_and_variables(
             session, ["serve"], {"serving_default": signature},
             assets_collection=tf.get_collection(tf.GraphKeys.ASSET_FILEPATHS), legacy_init_op=tf.tables_initializer(),
