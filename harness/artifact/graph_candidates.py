@@ -89,7 +89,6 @@ class _Graph:
         for node in facts.nodes:
             for edge in node.inputs:
                 self._by_input.setdefault(base(edge), []).append(node)
-        self.updates = self._updates()
         self._weighted = self._spread(self.weights, sizes=True)
         self._sources: dict[str, set[str]] = {}
         self._values: dict[str, set[str]] = {}
@@ -114,16 +113,19 @@ class _Graph:
         return frozenset(self._sources.get(name, ())), name in self._weighted
 
     def _updates(self) -> set[str]:
-        """What only computes new values of variables, such as moving averages."""
+        """What only computes new values of variables from the same data, such as moving averages."""
         found = {n.name for n in self.nodes.values() if _WRITE.fullmatch(n.op)}
         queue = [base(edge) for name in found for edge in self.nodes[name].inputs]
         while queue:
             name = queue.pop()
-            readers = self._by_input.get(name, ())
-            if name in self.nodes and name not in found and readers and all(n.name in found for n in readers):
+            readers = [n.name for n in self._by_input.get(name, ()) if n.name in found or n.name not in self.trained]
+            # A metric's counters compare with labels: what they read is a result.
+            only = readers and all(n in found and self._data(n) <= self._data(name) for n in readers)
+            if name in self.nodes and name not in found and only:
                 found.add(name)
                 queue += [base(edge) for edge in self.nodes[name].inputs]
-        return found
+        # What a write returns, often joined over the branches of a phase.
+        return found | self._spread([n.name for n in self.nodes.values() if _WRITE.fullmatch(n.op)], sizes=False)
 
     def _spread(self, start: Iterable[str], *, sizes: bool) -> set[str]:
         """Every node that ``start`` leads to; without ``sizes``, only those that values of it reach."""
@@ -143,11 +145,12 @@ class _Graph:
     def ends(self) -> list[str]:
         """Names of the nodes at which the model's computation ends."""
         found: dict[str, None] = {}
+        updates = self._updates()
         for node in self.nodes.values():
             data = self._data(node.name)
             if node.name in self.trained or self._is_source(node) or not data or self._decorates(node):
                 continue
-            if node.name in self.updates:
+            if node.name in updates:
                 continue
             readers = [n for n in self._by_input.get(node.name, ()) if n.name not in self.trained]
             # What goes round a loop, or only tells its size, has not ended.

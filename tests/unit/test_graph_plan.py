@@ -94,6 +94,14 @@ def test_moving_averages_are_no_output() -> None:
     assert list(propose(facts).outputs) == ["y"]
 
 
+def test_what_a_metric_counts_is_an_output() -> None:
+    facts = graph(
+        ("x", "Placeholder"), ("labels", "Placeholder"), ("w", "VariableV2"), ("count", "VariableV2"), ("y", "Mul", "x", "w"),
+        ("equal", "Equal", "y", "labels"), ("sum", "Sum", "equal"), ("update", "AssignAdd", "count", "sum"),
+    )  # fmt: skip
+    assert list(propose(facts).outputs) == ["y"]
+
+
 def test_what_goes_round_a_loop_is_no_output() -> None:
     facts = graph(
         ("x", "Placeholder"), ("enter", "Enter", "x"), ("merge", "Merge", "enter", "next"), ("switch", "Switch", "merge"),
