@@ -333,7 +333,9 @@ def _import(stages: Stages, bundle: Bundle, target: EnvSpec, worker: Worker) -> 
     stages.digests = result["weights"].pop("digests")
     stages.report["weights"] = result["weights"]
     stages.report["to"] = report.environment(target.name, result["versions"])
-    if result["carried"]:
+    for row in stages.report["code"]:
+        row["way"] = result["ways"].get(row["layer"], row["way"])
+    if "carried" in result["ways"].values():
         module = job.folder / "out" / LAYERS_MODULE
         os.rename(module, stages.space.path / LAYERS_MODULE)
         stages.report["artifacts"].append(

@@ -362,6 +362,7 @@ class _Run:
             calls.append({"inputs": inputs, "kwargs": {"site": site} if len(set(sites)) > 1 else {}})
         carried = {**entry["carried"], "trainable": entry["config"].get("trainable", True) is not False}
         done = {"name": entry["name"], "class_name": "GraphLayer", "origin": entry["class_name"], "config": None}
+        done["source_name"] = entry["name"]
         return {**done, "calls": calls, "carried": carried}
 
     def weight(self, path: tuple[str, ...], role: str) -> dict[str, Any] | None:

@@ -157,12 +157,15 @@ def _divergent(first: Mapping[str, Any], console: Console) -> None:
 
 
 def _code(rows: list[Mapping[str, Any]], console: Console) -> None:
-    if rows:
-        ran = sum(row["bytecode_run"] for row in rows)
-        note = f"; Python bytecode of the file was run for {ran} of them, in the source environment only" if ran else ""
-        names = ", ".join(row["layer"] for row in rows[:SHOWN]) + (", …" if len(rows) > SHOWN else "")
-        line = f"Layers made of code ({len(rows)}), carried over as graphs: {names}{note}."
-        console.print(escape(line), highlight=False, soft_wrap=True)
+    for way, how in (("native", "rebuilt from Keras's own operations"), ("carried", "carried over as graphs")):
+        mine = [row for row in rows if row["way"] == way]
+        if mine:
+            names = ", ".join(row["layer"] for row in mine[:SHOWN]) + (", …" if len(mine) > SHOWN else "")
+            line = f"Layers made of code, {how} ({len(mine)}): {names}."
+            console.print(escape(line), highlight=False, soft_wrap=True)
+    if ran := sum(row["bytecode_run"] for row in rows):
+        line = f"Python bytecode of the file was run for {ran} layers, in the source environment only."
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def _ledger(rows: list[Mapping[str, Any]], console: Console) -> None:

@@ -29,7 +29,7 @@ def build_model(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     reader = ArrayReader(request["bundle"], manifest["arrays"])
     context.step("build the model")
     compat.clear(keras)
-    carries = carried.fill(plan["graph"], request["bundle"], reader)
+    carried.fill(plan["graph"], request["bundle"], reader)
     model = build(keras, plan["graph"])
     context.step("assign the weights")
     weights = assign(model, plan, reader)
@@ -38,13 +38,14 @@ def build_model(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
         context.step("compile the model")
         training = training_keras3.compile_model(keras, model, plan["training"], reader)
     context.step("save the model")
-    if carries:  # a SavedModel needs nothing, but its layers can be rebuilt with it
+    ways = carried.ways(plan["graph"])
+    if "carried" in ways.values():  # a SavedModel needs nothing, but its layers can be rebuilt with it
         carried.write_module(os.path.dirname(list(request["forms"].values())[0]))
     for form, path in request["forms"].items():
         compat_target.save(keras, model, form, path)
     parameters = int(model.count_params())
     made = {"weights": weights, "versions": compat.versions(keras), "parameters": parameters, "training": training}
-    return dict(made, carried=carries)
+    return dict(made, ways=ways)
 
 
 def build(keras: Any, graph: Dict[str, Any]) -> Any:
@@ -62,7 +63,7 @@ def _make(keras: Any, layer: Dict[str, Any]) -> Any:
     if "graph" in layer:
         return build(keras, dict(layer["graph"], name=layer["name"]))
     if "carried" in layer:
-        return carried.make(layer)
+        return carried.make(keras, layer)
     _refuse_foreign(layer)
     config = {key: _inner(keras, value) for key, value in layer["config"].items()}
     config["name"] = layer["name"]

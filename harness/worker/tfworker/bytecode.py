@@ -70,9 +70,9 @@ def describe(raw: bytes) -> Dict[str, Any]:
             if not (isinstance(code, dict) and code.get(_CODE)):
                 raise NoCode("it does not hold a function")
             _check(code, era)
-        except (NoCode, struct.error, UnicodeDecodeError, IndexError, KeyError):
-            continue
-        return _described(code, era)
+            return _described(code, era)
+        except (ValueError, TypeError, LookupError, AttributeError, struct.error):
+            continue  # damaged, or another layout; NoCode is a ValueError
     raise NoCode("no Python writes a function like that")
 
 

@@ -1,8 +1,9 @@
 """Carried layers in the target: what the bundle holds of them becomes the configuration of a ``GraphLayer``."""
 
 import os
-from typing import Any, Dict, Iterator
+from typing import Any, Dict, Iterator, Tuple
 
+from . import native
 from .arrays import ArrayReader
 from .errors import Refusal
 from .files import read_json
@@ -27,11 +28,26 @@ def fill(graph: Dict[str, Any], bundle: str, reader: ArrayReader) -> int:
     return count
 
 
-def make(layer: Dict[str, Any]) -> Any:
-    """The live layer of a filled entry."""
+def make(keras: Any, layer: Dict[str, Any]) -> Any:
+    """The live layer of a filled entry, native where its meaning is known; ``way`` in the entry says which."""
     import harness_layers
 
-    return harness_layers.GraphLayer(name=layer["name"], **layer["config"])
+    made = harness_layers.GraphLayer(name=layer["name"], **layer["config"])
+    native_model = native.recognised(keras, made, layer["config"])
+    layer["way"] = "carried" if native_model is None else "native"
+    return made if native_model is None else native_model
+
+
+def ways(graph: Dict[str, Any], path: Tuple[str, ...] = ()) -> Dict[str, str]:
+    """Which way each carried layer of a built graph went, by its path in the source."""
+    found = {}  # type: Dict[str, str]
+    for layer in graph["layers"]:
+        here = path + (layer.get("source_name", layer["name"]),)
+        if "graph" in layer:
+            found.update(ways(layer["graph"], here))
+        elif "carried" in layer:
+            found["/".join(here)] = layer.get("way", "carried")
+    return found
 
 
 def register() -> None:
