@@ -10,7 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.dialects import keras2_landing, keras3_step, masks, names, standalone_steps, tf1_steps, tf2_steps
+from harness.dialects import (
+    down_steps,
+    keras2_landing,
+    keras3_step,
+    masks,
+    names,
+    standalone_steps,
+    tf1_landing,
+    tf1_steps,
+    tf2_steps,
+)
 from harness.dialects.normalization import always_training
 from harness.dialects.rules import EVERY, Change, Layer, Obstacle, Rule, Table, unchanged
 from harness.errors import HarnessError
@@ -22,7 +32,8 @@ class Step:
     """Neighbouring dialects and the tables between them.
 
     Attributes:
-        up: class -> rules.
+        up: class -> rules, from ``old`` to ``new``.
+        down: class -> rules, from ``new`` back to ``old``; None if there is no way back.
         last: a rule that runs after those of the class.
         closed: whether a class that is not in ``up`` has no equivalent.
     """
@@ -30,6 +41,7 @@ class Step:
     old: str
     new: str
     up: Table
+    down: Table | None = None
     last: Rule = unchanged
     closed: bool = False
 
@@ -38,23 +50,27 @@ class Step:
         """How the ledger names the step."""
         return f"{self.old} → {self.new}" if self.old != self.new else f"in {self.new}"
 
+    def back(self) -> Step | None:
+        """The same step the other way, or None."""
+        return None if self.down is None else Step(old=self.new, new=self.old, up=self.down, down=self.up)
+
 
 STEPS: tuple[Step, ...] = (
     Step(old="keras-2.1", new="keras-2.2", up=standalone_steps.UP_2_2),
     Step(old="keras-2.2", new="keras-2.3", up=standalone_steps.UP_2_3),
     Step(old="keras-2.3", new="tf1.15", up=standalone_steps.UP_TF),
-    Step(old="tf1.12", new="tf1.13", up=tf1_steps.UP_1_13),
-    Step(old="tf1.13", new="tf1.14", up=tf1_steps.UP_1_14),
-    Step(old="tf1.14", new="tf1.15", up=tf1_steps.UP_1_15),
-    Step(old="tf1.15", new="tf2.3", up=tf2_steps.UP_2_3),
-    Step(old="tf2.3", new="tf2.15", up=tf2_steps.UP_2_15),
+    Step(old="tf1.12", new="tf1.13", up=tf1_steps.UP_1_13, down=down_steps.DOWN_1_12),
+    Step(old="tf1.13", new="tf1.14", up=tf1_steps.UP_1_14, down=down_steps.DOWN_1_13),
+    Step(old="tf1.14", new="tf1.15", up=tf1_steps.UP_1_15, down=down_steps.DOWN_1_14),
+    Step(old="tf1.15", new="tf2.3", up=tf2_steps.UP_2_3, down=down_steps.DOWN_1_15),
+    Step(old="tf2.3", new="tf2.15", up=tf2_steps.UP_2_15, down=down_steps.DOWN_2_3),
     Step(old="tf2.15", new="keras-3", up=keras3_step.UP, last=keras3_step.finish, closed=True),
 )
 
-#: what follows the last step, where the target is a Keras 2: a step of its own, from the dialect to itself
+#: what follows the last step, where the target is a Keras 2 or tf.keras 1: a step of its own, from the dialect to itself
 LANDINGS: dict[str, Step] = {
     dialect: Step(old=dialect, new=dialect, up=table, last=keras2_landing.finish(dialect), closed=True)
-    for dialect, table in keras2_landing.TABLES.items()
+    for dialect, table in {**keras2_landing.TABLES, **tf1_landing.TABLES}.items()
 }
 
 
@@ -78,16 +94,18 @@ class Translation:
 
 
 def chain(old: str, new: str) -> list[Step]:
-    """The steps from one dialect up to another. Raises HarnessError pair-unsupported."""
-    by_old = {step.old: step for step in STEPS}
-    steps: list[Step] = []
-    at = old
-    while at != new:
-        if at not in by_old:
-            raise HarnessError("pair-unsupported", f"There is no translation from the dialect {old} to {new}.")
-        steps.append(by_old[at])
-        at = by_old[at].new
-    return steps
+    """The steps from one dialect to another, up or down. Raises HarnessError pair-unsupported."""
+    ways = [*STEPS, *(back for step in STEPS if (back := step.back()))]
+    found: dict[str, list[Step]] = {old: []}
+    queue = [old]
+    for at in queue:
+        for step in ways:
+            if step.old == at and step.new not in found:
+                found[step.new] = [*found[at], step]
+                queue.append(step.new)
+    if new not in found:
+        raise HarnessError("pair-unsupported", f"There is no translation from the dialect {old} to {new}.")
+    return found[new]
 
 
 def route(old: str, new: str) -> list[Step]:
@@ -277,8 +295,8 @@ class _Run:
     def _layer(self, entry: Mapping[str, Any], path: tuple[str, ...], masked: set[tuple[str, ...]]) -> dict[str, Any]:
         if "graph" in entry:
             nested = {**_entry(entry), "config": None, "graph": self.graph(entry["graph"], path, masked)}
-            if path in masked and any(step.old == "tf1.13" for step in self.steps):
-                nested["mask_rule"] = "none"  # no mask came out of nested models before TF 1.14
+            if path in masked:
+                self._nested_mask(entry, nested, path)
             if self.new == "keras-3" and any(call["kwargs"].get("training") for call in entry["calls"]):
                 self.obstacles.append(
                     Obstacle(
@@ -300,6 +318,8 @@ class _Run:
             class_name=entry["class_name"],
             config=config,
             masked=path in masked,
+            mask_rule=entry.get("mask_rule"),
+            calls=[call["kwargs"] for call in entry["calls"]],
             input_specs=_input_specs(entry),
             weight_shapes=self.shapes.get(path, {}),
             weight_dtypes=self.dtypes.get(path, {}),
@@ -323,10 +343,25 @@ class _Run:
         if layer.mask_rule:
             done["mask_rule"] = layer.mask_rule
         if layer.call_kwargs:
-            done["calls"] = [{**c, "kwargs": {**c["kwargs"], **layer.call_kwargs}} for c in calls]
+            added = {key: value for key, value in layer.call_kwargs.items() if value is not None}
+            kept = [{k: v for k, v in call["kwargs"].items() if k not in layer.call_kwargs} for call in calls]
+            done["calls"] = [{**c, "kwargs": {**k, **added}} for c, k in zip(calls, kept, strict=True)]
         if layer.expansion is not None:
             done = {**done, "config": None, "graph": layer.expansion}
         return done
+
+    def _nested_mask(self, entry: Mapping[str, Any], nested: dict[str, Any], path: tuple[str, ...]) -> None:
+        """No mask came out of nested models before TF 1.14."""
+        if any((step.old, step.new) == ("tf1.13", "tf1.14") for step in self.steps):
+            nested["mask_rule"] = "none"
+        elif any((step.old, step.new) == ("tf1.14", "tf1.13") for step in self.steps):
+            if entry.get("mask_rule") != "none":
+                reason = "a mask comes out of a nested model, which TF 1.12 and 1.13 lost there"
+                remedy = "take the mask away before it in the source model (mask_zero=False), or use tf1.15"
+                where, name = "/".join(path), entry["class_name"]
+                self.obstacles.append(Obstacle(layer=where, class_name=name, reason=reason, remedy=remedy))
+        elif "mask_rule" in entry:
+            nested["mask_rule"] = entry["mask_rule"]
 
     def _wrapped_model(self, graph: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
         """A model inside a wrapper: its layers stand below the wrapper, its weights are the wrapper's."""

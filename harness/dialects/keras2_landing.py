@@ -39,7 +39,7 @@ PURE = re.compile(
 )
 
 
-def _common(layer: Layer) -> None:
+def common(layer: Layer) -> None:
     """What every config shares: shape keys, dtype policies, and objects in Keras 2's form."""
     config = layer.config
     if layer.class_name != "InputLayer":
@@ -127,7 +127,7 @@ def _activation(dialect: str) -> Rule:
                 layer.set(key, "swish", "the same function")
             elif isinstance(value, dict):
                 layer.refuse(f"{key} is an object ({value.get('class_name')})", "use a layer of its own for it")
-            elif value in _FUNCTIONS and key == "activation" and layer.class_name in _ENDS_WITH_ACTIVATION:
+            elif value in _FUNCTIONS and key == "activation" and layer.class_name in ENDS_WITH_ACTIVATION:
                 rebuild.activation_behind(layer, _FUNCTIONS[value])
             elif value is not None and value not in known:
                 layer.refuse(
@@ -138,7 +138,7 @@ def _activation(dialect: str) -> Rule:
     return rule
 
 
-_ENDS_WITH_ACTIVATION = {
+ENDS_WITH_ACTIVATION = {
     "Activation", "Dense", "Conv1D", "Conv2D", "Conv3D", "Conv2DTranspose", "Conv3DTranspose", "SeparableConv1D",
     "SeparableConv2D", "DepthwiseConv2D", "LocallyConnected1D", "LocallyConnected2D",
 }  # fmt: skip
@@ -163,7 +163,7 @@ def finish(dialect: str) -> Rule:
 
 def _table(dialect: str) -> Table:
     rules: Table = {
-        EVERY: (_common, _activation(dialect)),
+        EVERY: (common, _activation(dialect)),
         **dict.fromkeys(ARGUMENTS[dialect], ()),
         "InputLayer": (_input,),
         "BatchNormalization": (normalization.virtual_batches, normalization.renormalised),
@@ -179,4 +179,4 @@ def _table(dialect: str) -> Table:
     return rules
 
 
-TABLES: dict[str, Table] = {dialect: _table(dialect) for dialect in ARGUMENTS}
+TABLES: dict[str, Table] = {dialect: _table(dialect) for dialect in ARGUMENTS if not dialect.startswith("tf1")}

@@ -220,15 +220,19 @@ def lone_stacked_cell(layer: Layer) -> None:
         layer.note("cell", "StackedRNNCells of one cell", layer.config["cell"]["class_name"], "the same cell alone")
 
 
-def fused_epsilon(layer: Layer) -> None:
-    """TF1's fused kernel raises a small epsilon to 1.001e-5 (cuDNN's minimum, applied on every device)."""
+def is_fused(layer: Layer) -> bool:
+    """Whether a normalisation is computed by TensorFlow's fused kernel."""
     rank = len(layer.input_specs[0][0]) if layer.input_specs else 0
     axis = layer.config.get("axis")
     axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
-    fused = (
+    return (
         rank == 4 and axis in (1, 3, -1) and not layer.config.get("renorm") and layer.config.get("fused") is not False
     ) and layer.config.get("virtual_batch_size") is None
-    if fused and layer.config.get("epsilon", 1e-3) < FUSED_EPSILON:
+
+
+def fused_epsilon(layer: Layer) -> None:
+    """TF1's fused kernel raises a small epsilon to 1.001e-5 (cuDNN's minimum, applied on every device)."""
+    if is_fused(layer) and layer.config.get("epsilon", 1e-3) < FUSED_EPSILON:
         layer.set("epsilon", FUSED_EPSILON, "the smallest epsilon of TF1's fused kernel")
 
 

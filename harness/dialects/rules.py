@@ -54,7 +54,8 @@ class Layer:
         weights: role -> (target role, transforms in order); roles that are not listed stay as they are.
             Roles below wrappers are prefixed (``forward/``), see ``harness/worker/tfworker/roles.py``.
         unused: role -> why this weight has no place of its own in the target.
-        call_kwargs: arguments that the newer dialect takes at the call.
+        calls: the arguments by name of every call.
+        call_kwargs: arguments that the other dialect takes at the call; None for one that it does not take.
         mask_rule: how the old Keras made this layer's output mask, where Keras 3 makes another one.
         expansion: a graph that takes this layer's place under its name, or None.
     """
@@ -69,6 +70,7 @@ class Layer:
     options: dict[str, str] = field(default_factory=dict)
     weights: dict[str, tuple[str, list[dict[str, Any]]]] = field(default_factory=dict)
     unused: dict[str, str] = field(default_factory=dict)
+    calls: list[dict[str, Any]] = field(default_factory=list)
     call_kwargs: dict[str, Any] = field(default_factory=dict)
     mask_rule: str | None = None
     expansion: dict[str, Any] | None = None

@@ -62,7 +62,7 @@ def test_a_call_that_cannot_be_understood_is_a_usage_error(
         (["migrate", "model.h5", "--from", "tf9"], "environment-unknown"),
         (["migrate", "model.h5", "--to", "tf9"], "environment-unknown"),
         (["import", "bundle", "--to", "tf9"], "environment-unknown"),
-        (["migrate", "model.h5", "--to", "tf1.15"], "pair-unsupported"),
+        (["migrate", "model.h5", "--to", "tf1.14"], "pair-unsupported"),
         (["migrate", "model.h5", "--inputs", "nothing.npz"], "samples-invalid"),
         (["migrate", "empty.h5"], "source-empty"),
         (["migrate", "."], "source-is-directory"),

@@ -46,10 +46,10 @@ def test_an_unknown_environment_is_a_usage_error(tmp_path: Path) -> None:
     assert refused(model, target_env="tf9").code == "environment-unknown"
 
 
-def test_an_environment_of_tensorflow_1_is_no_target(tmp_path: Path) -> None:
-    error = refused(bad_files.keras_h5(tmp_path / "model.h5", keras_version="2.2.4-tf"), target_env="tf1.15")
+def test_an_environment_that_builds_no_models_is_no_target(tmp_path: Path) -> None:
+    error = refused(bad_files.keras_h5(tmp_path / "model.h5", keras_version="2.2.4-tf"), target_env="tf1.14")
     assert error.code == "pair-unsupported"
-    assert error.message == "tf1.15 is not a target; tf2.3, tf2.15, tf2.21, tf_keras2.21 are."
+    assert error.message == "tf1.14 is not a target; tf1.12, tf1.15, tf2.3, tf2.15, tf2.21, tf_keras2.21 are."
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,22 @@ def test_every_target_has_a_saved_form_and_a_chain_of_its_own(
 ) -> None:
     made = make_plan(bad_files.keras_h5(tmp_path / "model.h5", keras_version="2.2.4-tf"), target_env=target)
     assert made.options.formats == (own,)
+    assert made.steps[2] == f"translate the configuration: {chain}"
+
+
+@pytest.mark.parametrize(
+    ("keras_version", "target", "chain"),
+    [
+        ("2.4.0", "tf1.15", "tf2.3 → tf1.15"),
+        ("2.4.0", "tf1.12", "tf2.3 → tf1.15 → tf1.14 → tf1.13 → tf1.12"),
+        ("2.15.0", "tf1.12", "tf2.15 → tf2.3 → tf1.15 → tf1.14 → tf1.13 → tf1.12"),
+    ],
+)
+def test_the_way_back_goes_through_the_same_dialects(
+    tmp_path: Path, keras_version: str, target: str, chain: str
+) -> None:
+    made = make_plan(bad_files.keras_h5(tmp_path / "model.h5", keras_version=keras_version), target_env=target)
+    assert made.options.formats == ("h5",)
     assert made.steps[2] == f"translate the configuration: {chain}"
 
 

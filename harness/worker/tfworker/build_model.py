@@ -32,7 +32,7 @@ def build_model(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     carried.fill(plan["graph"], request["bundle"], reader)
     model = build(keras, plan["graph"])
     context.step("assign the weights")
-    weights = assign(model, plan, reader)
+    weights = assign(keras, model, plan, reader)
     training = None
     if plan.get("training"):
         context.step("compile the model")
@@ -54,8 +54,9 @@ def build(keras: Any, graph: Dict[str, Any]) -> Any:
     Raises Refusal bundle-invalid for a graph that names anything but Keras's own layers and objects.
     """
     if graph["kind"] == "sequential" and not any("mask_rule" in layer for layer in graph["layers"]):
-        layers = [_make(keras, layer) for layer in graph["layers"]]
-        return keras.Sequential(layers, name=graph["name"])
+        model = compat_target.sequential(keras, graph, _make)
+        if model is not None:
+            return model
     return _functional(keras, graph)
 
 
@@ -173,7 +174,7 @@ def layer_at(model: Any, path: Any) -> Any:
     return model
 
 
-def assign(model: Any, plan: Dict[str, Any], reader: ArrayReader) -> Dict[str, Any]:
+def assign(keras: Any, model: Any, plan: Dict[str, Any], reader: ArrayReader) -> Dict[str, Any]:
     """Assign every weight of the plan and read it back.
 
     Returns ``total``, ``equal``, ``transformed`` and ``unequal``; bit for bit, after the declared transforms.
@@ -208,8 +209,8 @@ def assign(model: Any, plan: Dict[str, Any], reader: ArrayReader) -> Dict[str, A
                 )
             )
             continue
-        variable.assign(array)
-        found = sha256_array(variable.numpy())
+        compat_target.assign(keras, [(variable, array)])
+        found = sha256_array(next(compat_target.values(keras, [variable])))
         if found == sha256_array(array):
             equal += 1
         else:
@@ -226,7 +227,7 @@ def assign(model: Any, plan: Dict[str, Any], reader: ArrayReader) -> Dict[str, A
         "unequal": unequal,
         "missing": [],
         "unused": [],
-        "digests": digests_of(model),
+        "digests": digests_of(keras, model),
     }
 
 

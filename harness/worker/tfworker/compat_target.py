@@ -1,10 +1,12 @@
 """Differences between the Keras versions that a model is built in: making layers, saving, loading.
 
-A flavour is ``keras3``, ``tf.keras`` (of TensorFlow 2) or ``tf_keras``; the last two are Keras 2.
+A flavour is ``keras3``, ``tf.keras`` (of TensorFlow 1 or 2) or ``tf_keras``; the last two are Keras 2, as far as
+configs go. TensorFlow 1 has no values outside a session: variables are written and read through the backend.
 """
 
+import importlib
 import re
-from typing import Any, Dict, List
+from typing import Any, Dict, Iterator, List
 
 from . import compat
 from .errors import Refusal
@@ -13,6 +15,11 @@ from .errors import Refusal
 def is_keras3(keras: Any) -> bool:
     """Whether this is Keras 3, whose configs, masks and names differ from those of Keras 2."""
     return compat.keras_version(keras).startswith("3.")
+
+
+def has_sessions() -> bool:
+    """Whether this is TensorFlow 1, which builds a graph and runs it in a session."""
+    return str(compat.import_tensorflow().__version__).startswith("1.")
 
 
 def deserialize(keras: Any, entry: Dict[str, Any]) -> Any:
@@ -29,7 +36,67 @@ def deserialize(keras: Any, entry: Dict[str, Any]) -> Any:
     if entry["class_name"] == "TensorFlowOpLayer":
         # Since TF 2.0 its constructor puts this before the name; what it writes is the name without.
         config = dict(config, name=re.sub("^tf_op_layer_", "", config["name"]))
-    return keras.layers.deserialize({"class_name": entry["class_name"], "config": config})
+    make = getattr(keras.layers, "deserialize", None)
+    if make is None:  # TF 1.12 does not export it
+        package = keras.layers.Dense.__module__.rpartition(".")[0]
+        make = importlib.import_module(package + ".serialization").deserialize
+    return make({"class_name": entry["class_name"], "config": config})
+
+
+def sequential(keras: Any, graph: Dict[str, Any], make: Any) -> Any:
+    """The Sequential model of a graph, whose layers ``make`` makes; None where this Keras must have a functional one.
+
+    A Sequential of TensorFlow 1 does not save an InputLayer: its first layer says the shape, and its dtype is the
+    input's.
+    """
+    layers = graph["layers"]
+    if has_sessions() and layers[0]["class_name"] == "InputLayer":
+        given = layers[0]["config"]
+        if len(layers) < 2 or "graph" in layers[1] or not isinstance(layers[1].get("config"), dict):
+            return None
+        first = dict(layers[1], config=dict(layers[1]["config"]))
+        if first["config"].get("dtype", "float32") != given.get("dtype", "float32"):
+            return None
+        first["config"]["batch_input_shape"] = given.get("batch_shape") or given["batch_input_shape"]
+        layers = [first] + layers[2:]
+    return keras.Sequential([make(keras, layer) for layer in layers], name=graph["name"])
+
+
+def assign(keras: Any, pairs: List[Any]) -> None:
+    """Give (variable, array) pairs their values."""
+    if has_sessions():
+        compat.assign(keras, pairs)
+        return
+    for variable, array in pairs:
+        variable.assign(array)
+
+
+def values(keras: Any, variables: List[Any]) -> Iterator[Any]:
+    """Arrays of variables, in order."""
+    return compat.values(keras, variables) if has_sessions() else (variable.numpy() for variable in variables)
+
+
+def predict(keras: Any, model: Any, arguments: Any, eager: bool) -> Any:
+    """What a model gives for arrays: by ``predict_on_batch``, or called as a function where that is asked for."""
+    if has_sessions() or not eager:
+        return model.predict_on_batch(arguments)
+    return model(arguments, training=False)
+
+
+def layer_outputs(keras: Any, model: Any, tensors: List[Any], arguments: Any, eager: bool) -> List[Any]:
+    """Values of tensors inside a model, for the arrays that the model takes."""
+    if has_sessions():
+        arrays = list(arguments) if isinstance(arguments, (list, tuple)) else [arguments]
+        return list(compat.evaluator(keras, compat.input_tensors(model), tensors)(arrays))
+    forget_dropout(keras, model)
+    outputs = predict(keras, keras.Model(model.inputs, tensors), arguments, eager)
+    return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+
+
+def start(keras: Any) -> None:
+    """Forget what was built before in this process: in TensorFlow 1 it is in the graph of what comes next."""
+    if has_sessions():
+        keras.backend.clear_session()
 
 
 def serialized(keras: Any, model: Any) -> Dict[str, Any]:
@@ -87,7 +154,7 @@ def input_names(model: Any) -> List[str]:
 
 def forget_dropout(keras: Any, model: Any) -> None:
     """Keras 2's convolutional recurrent cells keep a dropout mask from call to call, of the first call's batch size."""
-    if is_keras3(keras):
+    if is_keras3(keras) or has_sessions():
         return
     for layer in model._flatten_layers():
         for name in ("reset_dropout_mask", "reset_recurrent_dropout_mask"):
@@ -102,7 +169,7 @@ def variable_name(variable: Any) -> str:
 
 def dtype_name(variable: Any) -> str:
     """The dtype of a variable, as numpy names it."""
-    return str(getattr(variable.dtype, "name", None) or variable.dtype)
+    return str(getattr(variable.dtype, "name", None) or variable.dtype).replace("_ref", "")
 
 
 def without_mask(keras: Any, tensor: Any) -> Any:

@@ -31,6 +31,7 @@ def replay(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     if carries and request["format"] != "saved_model":
         carried.register()
     context.step("load the saved model")
+    compat_target.start(keras)
     transposed = channels.transpose_on_cpu(keras)
     model = _attempt(keras, request, compat_target.load, request["format"])
     eager = bool(request.get("eager"))
@@ -39,7 +40,7 @@ def replay(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     else:
         run = _runner(keras, model, manifest["model"], eager)
     # Before anything runs: a layer that is called with training=True changes its statistics.
-    digests = digests_of(model) if model is not None else None
+    digests = digests_of(keras, model) if model is not None else None
     entries, missing = [], []  # type: List[Dict[str, Any]], List[Any]
     with ArrayWriter(request["outputs"]) as writer:
         context.step("replay the probes")
@@ -85,7 +86,7 @@ def _runner(keras: Any, model: Any, described: Dict[str, Any], eager: bool) -> A
 def _predict(keras: Any, model: Any, arguments: Any, eager: bool) -> List[Any]:
     """Outputs as a list, also where Keras hands over a list of one unwrapped."""
     compat_target.forget_dropout(keras, model)
-    outputs = model(arguments, training=False) if eager else model.predict_on_batch(arguments)
+    outputs = compat_target.predict(keras, model, arguments, eager)
     return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
 
 
@@ -175,7 +176,7 @@ class _Layers:
         if not tensors:
             return
         _reset(model)
-        values = _predict(self.keras, self.keras.Model(model.inputs, tensors), arguments, self.eager)
+        values = compat_target.layer_outputs(self.keras, model, tensors, arguments, self.eager)
         for record, value in zip(wanted, values):
             value = np.asarray(value)
             stored = value if record["stride"] == 1 else value.reshape(-1)[:: record["stride"]]

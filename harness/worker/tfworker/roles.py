@@ -7,6 +7,7 @@ transparent. Order, variable names and uniquifying suffixes differ between versi
 
 from typing import Any, List, Tuple
 
+from . import compat_target
 from .arrays import sha256_array
 
 Role = Tuple[str, Any]
@@ -22,12 +23,14 @@ def roles_of(layer: Any) -> List[Role]:
     return _unique(found)
 
 
-def digests_of(model: Any) -> List[List[str]]:
-    """[layer names and role, sha256] of every weight of a Keras 3 model.
+def digests_of(keras: Any, model: Any) -> List[List[str]]:
+    """[layer names and role, sha256] of every weight of a target's model.
 
     Not by ``variable.path``: that names scopes of the moment of building, which loading does not repeat.
     """
-    return [[role, sha256_array(variable.numpy())] for role, variable in roles_of(model)]
+    found = roles_of(model)
+    arrays = compat_target.values(keras, [variable for _, variable in found])
+    return [[role, sha256_array(array)] for (role, _), array in zip(found, arrays)]
 
 
 def _unique(found: List[Role]) -> List[Role]:

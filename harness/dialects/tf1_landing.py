@@ -1,0 +1,123 @@
+"""Where a chain ends in tf.keras of TensorFlow 1.x: objects and activations as that version finds them by itself.
+
+A file of TensorFlow 1.x must load without custom objects, so nothing is named that the version does not know: names that
+came later are respelled where the older one has the same thing, built from layers where it has the parts, or refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.dialects.expand import Expansion
+from harness.dialects.keras2_landing import ARGUMENTS, ENDS_WITH_ACTIVATION, common
+from harness.dialects.rules import EVERY, Layer, Rule, Table, refuse, rename_class
+
+_ACTIVATIONS = {
+    "linear", "relu", "elu", "selu", "softmax", "softplus", "softsign", "tanh", "sigmoid", "hard_sigmoid",
+}  # fmt: skip
+ACTIVATIONS = {"tf1.12": _ACTIVATIONS, "tf1.15": _ACTIVATIONS | {"exponential"}}
+DIALECTS = tuple(ACTIVATIONS)
+#: (scale, mode, distribution) of the initializers that TF 1.x has as functions only, as these functions give it
+_SCALINGS = {
+    "HeNormal": (2.0, "fan_in", "truncated_normal"),
+    "HeUniform": (2.0, "fan_in", "uniform"),
+    "LecunNormal": (1.0, "fan_in", "truncated_normal"),
+    "LecunUniform": (1.0, "fan_in", "uniform"),
+}
+
+
+def _objects(layer: Layer) -> None:
+    for key, value in layer.config.items():
+        if not isinstance(value, dict) or "class_name" not in value:
+            continue
+        name, config = value["class_name"], value["config"]
+        if key.endswith("_initializer") and name in _SCALINGS:
+            scale, mode, distribution = _SCALINGS[name]
+            scaling = {"scale": scale, "mode": mode, "distribution": distribution, "seed": config.get("seed")}
+            layer.config[key] = {"class_name": "VarianceScaling", "config": scaling}
+        elif key.endswith("_regularizer") and name in ("L1", "L2"):
+            kept = {"l1": 0.0, "l2": 0.0, **config}
+            layer.config[key] = {"class_name": "L1L2", "config": kept}
+        elif key.endswith("_regularizer") and name != "L1L2":
+            layer.refuse(f"{key}: TF 1.x has no regularizer {name}", "save the model without it")
+
+
+def _no_radial_constraint(layer: Layer) -> None:
+    for key, value in layer.config.items():
+        name = value.get("class_name") if isinstance(value, dict) else value
+        if key.endswith("_constraint") and name in ("RadialConstraint", "radial_constraint"):
+            layer.refuse(f"{key}: TF 1.12 has no RadialConstraint", "save the model without it")
+
+
+def _behind(layer: Layer, activation: str) -> None:
+    """The layer with a linear activation, and the activation made of layers behind it."""
+    if layer.masked:
+        layer.refuse(
+            f"{activation} in a masked layer: TF 1.x builds it from several layers, which lose the mask",
+            "use an activation that TF 1.x has",
+        )
+        return
+    made = Expansion(layer)
+    (x,) = made.inputs
+    if layer.class_name != "Activation":
+        x = made.add(layer.class_name, {**layer.config, "activation": "linear"}, x, name="linear")
+        for role in layer.weight_shapes:
+            layer.weight(role, to=f"linear:{layer.target(role)}")
+    if activation == "swish":
+        gate = made.add("Activation", {"activation": "sigmoid"}, x, name="gate")
+        x = made.add("Multiply", {}, x, gate, name="swish")
+    elif activation == "relu6":
+        x = made.add("ReLU", {"max_value": 6.0}, x, name="relu6")
+    else:
+        x = made.add("LeakyReLU", {"alpha": 0.2}, x, name="leaky_relu")
+    made.done(x, why=f"TF 1.x does not know {activation} by name; these layers compute the same")
+
+
+_MADE_OF_LAYERS = {"swish": "swish", "silu": "swish", "relu6": "relu6", "leaky_relu": "leaky_relu"}
+
+
+def _activation(dialect: str) -> Rule:
+    known = ACTIVATIONS[dialect]
+
+    def rule(layer: Layer) -> None:
+        for key in ("activation", "recurrent_activation"):
+            value = layer.config.get(key)
+            if value is None or (isinstance(value, str) and value in known):
+                continue
+            inside = key != "activation" or layer.class_name not in ENDS_WITH_ACTIVATION
+            if isinstance(value, str) and value in _MADE_OF_LAYERS and not inside:
+                _behind(layer, _MADE_OF_LAYERS[value])
+            else:
+                layer.refuse(
+                    f"{key}: {dialect} has no activation {value!r}", "use one that it has, or a newer target"
+                )
+
+    return rule
+
+
+def _input(layer: Layer) -> None:
+    if layer.config.pop("sparse", False) or layer.config.pop("ragged", False):
+        layer.refuse("sparse and ragged inputs are not migrated", "densify the input in the source model")
+
+
+def _renormalised(layer: Layer) -> None:
+    """TF 1.x keeps running sums and their weights, later versions the quotients alone."""
+    if layer.config.get("renorm") and "renorm_mean_weight" not in layer.weight_shapes:
+        layer.refuse(
+            "batch renormalisation: TF 1.x averages its statistics with weights that later versions do not keep",
+            "train without renorm in the source model",
+        )
+
+
+def _table(dialect: str) -> Table:
+    return {
+        **dict.fromkeys(ARGUMENTS[dialect], ()),
+        EVERY: (common, _objects, *([_no_radial_constraint] if dialect == "tf1.12" else []), _activation(dialect)),
+        "InputLayer": (_input,),
+        "BatchNormalization": (_renormalised,),
+        "BatchNormalizationV1": (rename_class("BatchNormalization"), _renormalised),
+        "Lambda": (refuse("a Lambda holds Python bytecode", "replace it by a built-in layer"),),
+    }
+
+
+TABLES: dict[str, Table] = {dialect: _table(dialect) for dialect in DIALECTS}
