@@ -57,12 +57,14 @@ def training_only(version: str, keys: Iterable[str]) -> Rule:
 
 def _causal_argument(layer: Layer) -> None:
     """The argument of the call was one of the constructor up to TF 2.9."""
-    asked = {bool(call.get("use_causal_mask")) for call in layer.calls}
+    asked = {bool({**call, **layer.call_kwargs}.get("use_causal_mask")) for call in layer.calls}
     layer.call_kwargs["use_causal_mask"] = None
     if len(asked) > 1:
         layer.refuse("it is called with and without use_causal_mask", "use a layer of its own for each")
-    elif True in asked:
-        layer.set("causal", True, "an argument of the constructor up to TF 2.9")
+    else:
+        layer.config.setdefault("causal", False)
+        if True in asked:
+            layer.set("causal", True, "an argument of the constructor up to TF 2.9")
 
 
 def _small_epsilon(layer: Layer) -> None:
@@ -102,7 +104,9 @@ def _autocast(layer: Layer) -> None:
     policy = layer.config.get("dtype")
     name = policy.get("config", {}).get("name") if isinstance(policy, dict) else policy
     if str(name).startswith("mixed_"):
-        layer.refuse(f"the dtype policy {name}: TF 1.x computes in the type of the weights", "save the model in float32")
+        layer.refuse(
+            f"the dtype policy {name}: TF 1.x computes in the type of the weights", "save the model in float32"
+        )
         return
     if name not in _FLOATS or layer.class_name == "InputLayer":
         return
@@ -162,6 +166,11 @@ def _masked_stack(layer: Layer) -> None:
         )
 
 
+def _sparse_kernel(layer: Layer) -> None:
+    if layer.config.get("implementation") == 3:
+        layer.refuse("TF 1.12 has no implementation=3, which stores the kernel in another form", "use tf1.15")
+
+
 def _zero_output(layer: Layer) -> None:
     """Without a mask, or where only the last output is given, there are no masked steps to set to zero."""
     if not layer.masked:
@@ -210,6 +219,8 @@ DOWN_1_12: Table = {
     "Bidirectional": (_masked_steps, lacks("TF 1.12", backward_layer=())),
     "Conv2DTranspose": (_dilation, lacks("TF 1.12", output_padding=())),
     "Conv3DTranspose": (_dilation, lacks("TF 1.12", output_padding=())),
+    "LocallyConnected1D": (_sparse_kernel,),
+    "LocallyConnected2D": (_sparse_kernel,),
     "ConvLSTM2D": _RECURRENT,
     "GRU": _RECURRENT,
     "GlobalAveragePooling1D": (_GLOBAL,),

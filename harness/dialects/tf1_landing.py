@@ -6,8 +6,6 @@ came later are respelled where the older one has the same thing, built from laye
 
 from __future__ import annotations
 
-from typing import Any
-
 from harness.dialects.expand import Expansion
 from harness.dialects.keras2_landing import ARGUMENTS, ENDS_WITH_ACTIVATION, common
 from harness.dialects.rules import EVERY, Layer, Rule, Table, refuse, rename_class
@@ -88,9 +86,7 @@ def _activation(dialect: str) -> Rule:
             if isinstance(value, str) and value in _MADE_OF_LAYERS and not inside:
                 _behind(layer, _MADE_OF_LAYERS[value])
             else:
-                layer.refuse(
-                    f"{key}: {dialect} has no activation {value!r}", "use one that it has, or a newer target"
-                )
+                layer.refuse(f"{key}: {dialect} has no activation {value!r}", "use one that it has, or a newer target")
 
     return rule
 

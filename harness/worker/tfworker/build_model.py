@@ -125,7 +125,8 @@ def _functional(keras: Any, graph: Dict[str, Any]) -> Any:
             live[name] = _make(keras, layer)
         inputs = [made[tuple(t)] for t in call["inputs"]]
         kwargs = masks.for_call(live[name], layer, inputs, _resolve(call["kwargs"], made))
-        outputs = masks.without(layer, _call(keras, live[name], layer, inputs, kwargs))
+        outputs = compat_target.calling(layer, _call, keras, live[name], layer, inputs, kwargs)
+        outputs = masks.without(layer, outputs)
         masks.after_call(live[name], layer, inputs, outputs)
         for position, tensor in enumerate(outputs):
             made[(name, index, position)] = tensor

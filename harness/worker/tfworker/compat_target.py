@@ -5,6 +5,7 @@ configs go. TensorFlow 1 has no values outside a session: variables are written 
 """
 
 import importlib
+import json
 import re
 from typing import Any, Dict, Iterator, List
 
@@ -59,7 +60,23 @@ def sequential(keras: Any, graph: Dict[str, Any], make: Any) -> Any:
             return None
         first["config"]["batch_input_shape"] = given.get("batch_shape") or given["batch_input_shape"]
         layers = [first] + layers[2:]
-    return keras.Sequential([make(keras, layer) for layer in layers], name=graph["name"])
+    made = [make(keras, layer) for layer in layers]
+    named = {"name": graph["name"], "class_name": "Sequential"}
+    return calling(named, lambda: keras.Sequential(made, name=graph["name"]))
+
+
+def calling(layer: Dict[str, Any], call: Any, *arguments: Any) -> Any:
+    """What ``call`` gives for ``arguments``; an error of the layer in TensorFlow 1, where shapes and types are checked, is a Refusal."""
+    try:
+        return call(*arguments)
+    except Exception as error:
+        if isinstance(error, Refusal) or not has_sessions() or not compat.is_float_op_error(error):
+            raise
+        raise Refusal(
+            "layer-unsupported",
+            "TensorFlow %s cannot apply the layer %r" % (compat.import_tensorflow().__version__, layer["name"]),
+            ["%s: %s" % (layer["class_name"], str(error).strip()[:1500])],
+        )
 
 
 def assign(keras: Any, pairs: List[Any]) -> None:
@@ -116,10 +133,32 @@ def save(keras: Any, model: Any, form: str, path: str) -> None:
     """Write a model in one of the forms ``keras`` (a zip), ``h5`` and ``saved_model`` (a folder)."""
     if form != "saved_model":
         model.save(path)  # Keras chooses by the extension
+        if has_sessions():
+            _plain_numbers(path)
     elif is_keras3(keras):
         model.export(path, format="tf_saved_model", verbose=False)
     else:
         model.save(path, save_format="tf")
+
+
+def _plain_numbers(path: str) -> None:
+    """Rewrite numpy numbers in a saved config: TF 1.12 writes ReLU's in a form that it cannot load again."""
+    import h5py
+
+    with h5py.File(path, "r+") as file:
+        config = file.attrs["model_config"]
+        text = config.decode("utf-8") if isinstance(config, bytes) else str(config)
+        file.attrs["model_config"] = json.dumps(_unwrapped(json.loads(text))).encode("utf-8")
+
+
+def _unwrapped(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_unwrapped(item) for item in value]
+    if isinstance(value, dict):
+        if value.get("type") == "ndarray" and "value" in value:
+            return value["value"]
+        return {key: _unwrapped(item) for key, item in value.items()}
+    return value
 
 
 def load(keras: Any, path: str, form: str) -> Any:
