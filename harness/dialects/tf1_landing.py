@@ -15,6 +15,14 @@ _ACTIVATIONS = {
 }  # fmt: skip
 ACTIVATIONS = {"tf1.12": _ACTIVATIONS, "tf1.15": _ACTIVATIONS | {"exponential"}}
 DIALECTS = tuple(ACTIVATIONS)
+_MAXIMA = (
+    "GlobalMaxPooling1D",
+    "GlobalMaxPooling2D",
+    "GlobalMaxPooling3D",
+    "GlobalMaxPool1D",
+    "GlobalMaxPool2D",
+    "GlobalMaxPool3D",
+)
 #: (scale, mode, distribution) of the initializers that TF 1.x has as functions only, as these functions give it
 _SCALINGS = {
     "HeNormal": (2.0, "fan_in", "truncated_normal"),
@@ -105,11 +113,38 @@ def _renormalised(layer: Layer) -> None:
         )
 
 
+def _largest(layer: Layer) -> None:
+    """The largest value over all places, with a change of shape before it that says nothing.
+
+    Grappler of TF 1.12 takes max(f(x)) apart into f(max(x)) for relu, tanh, sigmoid and elu, and loses f. It does not
+    look through a change of rank.
+    """
+    if layer.masked or len(layer.input_specs) != 1:
+        return
+    shape, _ = layer.input_specs[0]
+    first = layer.config.get("data_format") == "channels_first"
+    channels = shape[1 if first else -1]
+    if channels is None:
+        layer.refuse("the largest of a free number of channels, which TF 1.12 may compute wrongly", "use tf1.15")
+        return
+    made = Expansion(layer)
+    (x,) = made.inputs
+    if layer.class_name in ("GlobalMaxPooling1D", "GlobalMaxPool1D"):
+        x = made.add("Reshape", {"target_shape": [shape[1] or -1, 1, channels]}, x)
+        x = made.add("GlobalMaxPooling2D", {"data_format": "channels_last"}, x, name="max")
+    else:
+        x = made.add("Reshape", {"target_shape": [channels, -1] if first else [-1, channels]}, x)
+        x = made.add("Permute", {"dims": [2, 1]}, x) if first else x
+        x = made.add("GlobalMaxPooling1D", {}, x, name="max")
+    made.done(x, why="TF 1.12 loses an activation right before the maximum over an axis; a change of shape prevents it")
+
+
 def _table(dialect: str) -> Table:
     return {
         **dict.fromkeys(ARGUMENTS[dialect], ()),
         EVERY: (common, _objects, *([_no_radial_constraint] if dialect == "tf1.12" else []), _activation(dialect)),
         "InputLayer": (_input,),
+        **(dict.fromkeys(_MAXIMA, (_largest,)) if dialect == "tf1.12" else {}),
         "BatchNormalization": (_renormalised,),
         "BatchNormalizationV1": (rename_class("BatchNormalization"), _renormalised),
         "Lambda": (refuse("a Lambda holds Python bytecode", "replace it by a built-in layer"),),

@@ -121,7 +121,7 @@ def fill_model(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
         context.step("save the model")
         for form, path in request["forms"].items():
             compat_target.save(keras, model, form, path)
-        result["digests"] = digests_of(model)
+        result["digests"] = digests_of(keras, model)
     return result
 
 
