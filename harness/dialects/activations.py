@@ -39,4 +39,4 @@ def negative_threshold(layer: Layer) -> None:
     if slope:
         below = made.add("ReLU", {}, made.add("Rescaling", {"scale": -1.0, "offset": float(threshold)}, x))
         y = made.add("Subtract", {}, y, made.add("Rescaling", {"scale": float(slope), "offset": 0.0}, below))
-    made.done(y, why="Keras 3's ReLU takes no threshold below zero")
+    made.done(y, why="today's ReLU takes no threshold below zero")

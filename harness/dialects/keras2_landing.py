@@ -11,7 +11,7 @@ import re
 from importlib import resources
 from typing import Any
 
-from harness.dialects import normalization, objects, rebuild
+from harness.dialects import activations, normalization, objects, rebuild
 from harness.dialects.rules import EVERY, Layer, Rule, Table, refuse
 
 #: dialect -> class -> arguments, read from the real versions (``tests/integration/scripts/layer_arguments.py``)
@@ -74,18 +74,12 @@ def _bidirectional(layer: Layer) -> None:
     keeps = layer.config.pop(rebuild.KEEPS_MASKED_STEPS, False)
     sequences = layer.config["layer"]["config"].get("return_sequences")
     if layer.config.pop(rebuild.ZEROES_LAST_OUTPUT, False) and layer.masked and not sequences:
-        layer.refuse(
-            "a masked Bidirectional of TF 1.13, which gives zeros where the last step is masked",
-            "migrate to Keras 3 (tf2.21)",
-        )
+        rebuild.two_directions(layer, zeroes=True)
         return
-    if not (keeps and layer.masked and layer.config["layer"]["config"].get("return_sequences")):
+    if not (keeps and layer.masked and sequences):
         return
     if layer.config.get("merge_mode", "concat") is None:
-        layer.refuse(
-            "a masked Bidirectional that hands on both directions alone", "merge them, or use two layers instead"
-        )
-        return
+        layer.mask_rule = "same"  # flipping it loses the mask of the backward direction, which here goes on for itself
     rebuild.two_directions(layer)
 
 
@@ -94,16 +88,8 @@ def _upsampling(layer: Layer) -> None:
         rebuild.bilinear_upsampling(layer)
 
 
-def _negative_threshold(layer: Layer) -> None:
-    if (layer.config.get("threshold") or 0) < 0:
-        layer.refuse(
-            f"threshold={layer.config['threshold']}: the target accepts none below zero", "migrate to Keras 3 (tf2.21)"
-        )
-
-
 def _reversed_states(layer: Layer) -> None:
-    if layer.config.pop(rebuild.REVERSED_STATES, False):
-        layer.refuse("Keras 2.1 counts the states of stacked cells from the last cell", "migrate to Keras 3 (tf2.21)")
+    rebuild.reversed_states(layer, keras3=False)
 
 
 def _operation(layer: Layer) -> None:
@@ -170,7 +156,7 @@ def _table(dialect: str) -> Table:
         "Bidirectional": (_bidirectional,),
         "RNN": (_reversed_states,),
         "UpSampling2D": (_upsampling,),
-        "ReLU": (_negative_threshold,),
+        "ReLU": (activations.negative_threshold,),
         "Softmax": (rebuild.softmax_without_mask,),
         "Dot": (rebuild.matmul_dot,),
         "TensorFlowOpLayer": (_operation,),

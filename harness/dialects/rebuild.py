@@ -190,8 +190,11 @@ def _state_count(layer: Layer) -> int:
     return 2 if "LSTM" in name else 1
 
 
-def reversed_states(layer: Layer) -> None:
-    """Stacked cells whose states come and go last cell first: the same layer, the states put into order around it."""
+def reversed_states(layer: Layer, *, keras3: bool = True) -> None:
+    """Stacked cells whose states come and go last cell first: the same layer, the states put into order around it.
+
+    In Keras 2 (not ``keras3``) a call takes no list of states for cells that have several.
+    """
     if not layer.config.pop(REVERSED_STATES, False):
         return
     cells = layer.config["cell"]["config"]["cells"]
@@ -203,7 +206,16 @@ def reversed_states(layer: Layer) -> None:
     if states and len(states) != len(order):
         layer.refuse("stacked cells with constants beside their states", "use one RNN layer for each cell")
         return
-    first = made.add("RNN", _as_keras3(layer.config), x, *[states[i] for i in order if states], name="recurrent")
+    if states and not keras3 and max(counts) > 1:
+        layer.refuse("stacked LSTM cells that are given their first states", "migrate to Keras 3 (tf2.21)")
+        return
+    first = made.add(
+        "RNN",
+        _as_keras3(layer.config) if keras3 else dict(layer.config),
+        x,
+        *[states[i] for i in order if states],
+        name="recurrent",
+    )
     out = [[first[0], 0, 1 + order.index(i)] for i in range(len(order))] if layer.config.get("return_state") else []
     _move_weights(layer, "recurrent")
     made.done(first, *out, why="Keras 2.1 counts the states of stacked cells from the last cell")

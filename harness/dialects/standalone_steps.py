@@ -8,6 +8,7 @@ from harness.dialects.tf1_steps import corner_sampled, keeps_masked_steps
 
 #: notes from one step to a later one, in a layer's config
 _REVERSED = "states_in_reverse_order"
+_IN_SINGLE = "computes_in_float32"
 _FLOATS = ("float16", "float64", "bfloat16")
 
 
@@ -43,6 +44,12 @@ def _masked_stack(layer: Layer) -> None:
         )
 
 
+def _pools_in_single(layer: Layer) -> None:
+    """Keras 2.1 casts float64 to float32 before it pools, and gives float32."""
+    if [dtype for _, dtype in layer.input_specs] == ["float64"]:
+        layer.config[_IN_SINGLE] = True
+
+
 def _matmul_dot(layer: Layer) -> None:
     layer.config[MATMUL_DOT] = True
 
@@ -57,6 +64,9 @@ def _computes_as_fed(layer: Layer) -> None:
     """A standalone layer computes in the type of what it is given, or of its weights, whatever its config says."""
     given = [dtype for _, dtype in layer.input_specs[:1]]
     computed = set(layer.weight_dtypes.values()) or set(given)
+    if layer.config.pop(_IN_SINGLE, False):
+        layer.set("dtype", "float32", "Keras 2.1 pools in float32 whatever it is given")
+        return
     if layer.class_name != "InputLayer" and len(computed) == 1 and (dtype := computed.pop()) in _FLOATS:
         layer.set("dtype", dtype, "standalone Keras computes in the type of a layer's input")
 
@@ -64,6 +74,7 @@ def _computes_as_fed(layer: Layer) -> None:
 UP_2_2: Table = {
     "GRU": (set_if_absent("reset_after", False, "the only form that this version had"),),
     "GRUCell": (set_if_absent("reset_after", False, "the only form that this version had"),),
+    **{f"{kind}Pooling{rank}D": (_pools_in_single,) for kind in ("Max", "Average") for rank in (1, 2, 3)},
     "RNN": (_reversed_states,),
     "TimeDistributed": (_unmasked_inside,),
     "UpSampling2D": (set_if_absent("interpolation", "nearest", "the only form that this version had"),),

@@ -9,7 +9,7 @@ import numpy as np
 from harness.bundle import Bundle
 from harness.regress.cases import Case, input_names
 from harness.verify.compare import compare
-from harness.verify.tolerance import depth, relative_bound
+from harness.verify.tolerance import Bounds
 
 SAMPLES = "samples"
 
@@ -36,7 +36,7 @@ def disagreement(case: Case, bundle: Bundle) -> str | None:
     recorded = next((row for row in sets if row["name"] == SAMPLES), None)
     if recorded is None or case.golden is None:
         return None
-    layers, reader = depth(bundle.manifest["model"]["graph"]), bundle.arrays
+    bounds, reader = Bounds(bundle.manifest["model"]["graph"]), bundle.arrays
     with np.load(case.golden, allow_pickle=False) as golden:
         expected = [golden[key] for key in golden.files if key.startswith("output:")]
     if len(expected) != len(recorded["outputs"]):
@@ -44,7 +44,7 @@ def disagreement(case: Case, bundle: Bundle) -> str | None:
     for index, (value, name) in enumerate(zip(expected, recorded["outputs"], strict=True)):
         found = reader.get(name)
         scales = [np.abs(a[np.isfinite(a)]).max(initial=0.0) for a in (reader.get(s["outputs"][index]) for s in sets)]
-        bound = relative_bound(found.dtype.name, layers)
+        bound = bounds.output(index, found.dtype.name)
         result = compare(name, value.astype(found.dtype), found, bound, scale=1e-3 * float(max(scales)))
         if not result.ok:
             return f"the source model does not reproduce the recorded output {index}: {result.reason}"

@@ -66,6 +66,7 @@ class PairRun:
     Attributes:
         naive, naive_suites: whether, and of which suites, files are loaded plainly as well.
         keep: keep the job folders of verified and refused cases too.
+        reader, worker: processes of the source and the target that outlive this run; its own where there are none.
     """
 
     source: Environment
@@ -75,6 +76,8 @@ class PairRun:
     naive: bool = False
     naive_suites: frozenset[str] = frozenset({ZOO})
     keep: bool = False
+    reader: WarmWorker | None = None
+    worker: WarmWorker | None = None
     _stopping: threading.Event = field(default_factory=threading.Event)
 
     def run(self, cases: Iterable[Case], report: Callable[[CaseResult], None] | None = None) -> list[CaseResult]:
@@ -82,10 +85,10 @@ class PairRun:
         todo = list(cases)
         ready: queue.Queue[_Exported | None] = queue.Queue(maxsize=8)
         results: list[CaseResult] = []
-        reader = WarmWorker(self.source, self.root / "source", flavour=self.source.spec.keras_flavour)
+        reader = self.reader or WarmWorker(self.source, self.root / "source", flavour=self.source.spec.keras_flavour)
         exporter = threading.Thread(target=self._export_all, args=(todo, reader, ready), daemon=True)
         exporter.start()
-        worker = WarmWorker(self.target, self.root / "target", flavour=self.target.spec.keras_flavour)
+        worker = self.worker or WarmWorker(self.target, self.root / "target", flavour=self.target.spec.keras_flavour)
         naive = Naive(self.target, self.root / "naive", self.options.timeout_s) if self._has_both() else None
         try:
             worker.start()
@@ -96,13 +99,16 @@ class PairRun:
                     remove(item.folder)
                 if report:
                     report(result)
+            exporter.join()
         finally:
             self._stopping.set()
-            reader.stop()  # after Ctrl-C it still has a job
+            if exporter.is_alive() or not self.reader:
+                reader.stop()  # after Ctrl-C it still has a job
             while exporter.is_alive():  # it may wait for a place in the queue
                 _drain(ready)
                 exporter.join(timeout=0.1)
-            worker.stop()
+            if not self.worker:
+                worker.stop()
             if naive:
                 naive.stop()
         return results
@@ -139,7 +145,8 @@ class PairRun:
                     outcome = HarnessError("internal", f"{type(error).__name__}: {error}")
                 ready.put(_Exported(case=case, folder=folder, spent_s=time.monotonic() - started, bundle=outcome))
         finally:
-            worker.stop()
+            if not self.reader:
+                worker.stop()
             ready.put(None)
 
     def _export(self, case: Case, folder: Path, worker: WarmWorker) -> Bundle:

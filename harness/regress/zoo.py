@@ -39,22 +39,23 @@ def ensure(environment: VenvEnvironment, script: Path, folder: Path, only: Seque
     done = list(stamp.get("globs", ()))
     missing = [] if "*" in done else [glob for glob in (only or ["*"]) if glob not in done]
     folder.mkdir(parents=True, exist_ok=True)
-    for glob in missing:
-        _generate(environment, script, folder, glob)
-        done.append(glob)
+    if missing:
+        _generate(environment, script, folder, missing)
+        done += missing
         (folder / STAMP).write_text(json.dumps({**state, "globs": done}), encoding="utf-8")
     return folder
 
 
-def _generate(environment: VenvEnvironment, script: Path, folder: Path, glob: str) -> None:
+def _generate(environment: VenvEnvironment, script: Path, folder: Path, globs: Sequence[str]) -> None:
     log, name = folder / "generate.log", environment.spec.name
     home = folder.parent / f".home-{name}"
     home.mkdir(exist_ok=True)
     try:
-        argv = [str(environment.python), "-s", "-B", "-W", "ignore", str(script), "--only", glob]
+        argv = [str(environment.python), "-s", "-B", "-W", "ignore", str(script)]
+        argv += [word for glob in globs for word in ("--only", glob)]
         listed = _run([*argv, "--list"], environment, home, log)
         if not listed and not log.stat().st_size:
-            return  # no case has that name
+            return  # no case has such a name
         status = listed or _run([*argv, "--out", str(folder)], environment, home, log)
     finally:
         remove(home)

@@ -11,7 +11,7 @@ import numpy as np
 from harness.bundle import Bundle
 from harness.verify.compare import Comparison, compare
 from harness.verify.scale import usual_scale
-from harness.verify.tolerance import depth, relative_bound, rounding_at_one
+from harness.verify.tolerance import Bounds, rounding_at_one
 from harness.worker.tfworker.arrays import ArrayReader
 
 
@@ -80,45 +80,59 @@ def judge(bundle: Bundle, replayed: ArrayReader, shape_of: Mapping[str, Any], *,
         shape_of: full shape of each sampled layer array.
         form: name of the saved format, for the report.
     """
-    manifest = bundle.manifest
-    layers = depth(manifest["model"]["graph"])
+    graph = bundle.manifest["model"]["graph"]
+    bounds = Bounds(graph)
     return Evidence(
         format=form,
-        outputs=tuple(_outputs(bundle, replayed, layers)),
-        layers=tuple(_layers(bundle, replayed, shape_of, layers)),
+        outputs=tuple(_outputs(bundle, replayed, bounds)),
+        layers=tuple(_layers(bundle, replayed, shape_of, bounds)),
     )
 
 
-def _outputs(bundle: Bundle, replayed: ArrayReader, layers: int) -> list[Comparison]:
+def _pair(reader: ArrayReader, name: str, replayed: ArrayReader, found: str) -> tuple[Any, Any, str]:
+    """What was recorded, what was replayed (nothing if it is not there), and the dtype; bfloat16 as float32, exactly."""
+    expected = reader.get(name)
+    got = replayed.get(found) if found in replayed.entries else np.zeros(0)
+    dtype = reader.entries[name]["dtype"]
+    if dtype != "bfloat16":
+        return expected, got, expected.dtype.name
+    if found in replayed.entries and replayed.entries[found]["dtype"] == dtype:
+        got = _widened(got)
+    return _widened(expected), got, dtype
+
+
+def _widened(array: Any) -> Any:
+    """The numbers of a bfloat16 array, which is stored as uint16: the upper halves of float32."""
+    return (array.astype(np.uint32) << 16).view(np.float32)
+
+
+def _outputs(bundle: Bundle, replayed: ArrayReader, bounds: Bounds) -> list[Comparison]:
     manifest, reader, found = bundle.manifest, bundle.arrays, []
     sets = manifest["probes"]["sets"]
     for index, spec in enumerate(manifest["model"]["outputs"]):
-        golden = {s["name"]: reader.get(s["outputs"][index]) for s in sets}
-        scale = usual_scale(list(golden.values()))
+        pairs = {
+            s["name"]: _pair(reader, s["outputs"][index], replayed, f"probe/{s['name']}/outputs/{index}") for s in sets
+        }
+        scale = usual_scale([expected for expected, _, _ in pairs.values()])
         for probe_set in sets:
-            expected = golden[probe_set["name"]]
-            bound = relative_bound(expected.dtype.name, layers)
+            expected, got, dtype = pairs[probe_set["name"]]
+            bound = bounds.output(index, dtype)
             name = f"{probe_set['name']}/{spec['name']}"
-            array_name = f"probe/{probe_set['name']}/outputs/{index}"
-            got = replayed.get(array_name) if array_name in replayed.entries else np.zeros(0)
             found.append(compare(name, expected, got, bound, scale=scale))
     return found
 
 
-def _layers(bundle: Bundle, replayed: ArrayReader, shape_of: Mapping[str, Any], layers: int) -> list[LayerResult]:
+def _layers(bundle: Bundle, replayed: ArrayReader, shape_of: Mapping[str, Any], bounds: Bounds) -> list[LayerResult]:
     reader, found = bundle.arrays, []
     known = dict(_known(bundle.manifest["model"]["graph"], ()))
     for record in bundle.manifest["probes"]["layers"]["records"]:
         if record["array"] not in replayed.entries:
             continue
-        expected, got = reader.get(record["array"]), replayed.get(record["array"])
+        expected, got, dtype = _pair(reader, record["array"], replayed, record["array"])
         where = "/".join(record["path"])
-        layer, bound = (
-            known.get(tuple(record["path"]), {"class_name": "?"}),
-            relative_bound(expected.dtype.name, layers),
-        )
-        scale = rounding_at_one(layer, expected.dtype.name, bound)
-        result = compare(where, expected, got, bound, scale=scale)
+        layer = known.get(tuple(record["path"]), {"class_name": "?"})
+        bound = bounds.layer(record["path"], dtype)
+        result = compare(where, expected, got, bound, scale=rounding_at_one(layer, dtype, bound))
         if list(shape_of.get(record["array"], record["shape"])) != list(record["shape"]):
             shapes = f"shape expected {record['shape']}, found {shape_of[record['array']]}"
             result = Comparison(**{**vars(result), "ok": False, "reason": shapes})

@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.errors import HarnessError
 from harness.verify.compare import Comparison, compare
-from harness.verify.tolerance import relative_bound
+from harness.verify.tolerance import Bounds
 
 INPUT, OUTPUT = "input:", "output:"
 
@@ -57,10 +57,10 @@ def _fits(array: Any, shape: Sequence[int | None]) -> bool:
     return array.ndim == len(shape) and all(w is None or w == g for w, g in zip(shape, array.shape, strict=True))
 
 
-def comparisons(expected: Mapping[str, Any], found: Sequence[Any], depth: int) -> list[Comparison]:
+def comparisons(expected: Mapping[str, Any], found: Sequence[Any], bounds: Bounds) -> list[Comparison]:
     """One comparison for each output; a dtype of the file that holds the values of another is no difference."""
     rows = []
-    for (name, value), got in zip(expected.items(), found, strict=True):
-        bound = relative_bound(got.dtype.name, depth)
+    for index, ((name, value), got) in enumerate(zip(expected.items(), found, strict=True)):
+        bound = bounds.output(index, got.dtype.name)
         rows.append(compare(f"expected/{name}", value.astype(got.dtype), got, bound))
     return rows

@@ -19,7 +19,7 @@ from harness.errors import HarnessError
 from harness.job import Worker
 from harness.plan import FORMS
 from harness.verify import Evidence
-from harness.verify.tolerance import depth
+from harness.verify.tolerance import Bounds
 from harness.weights import reference, selection, table
 from harness.weights.expected import Expected, comparisons
 from harness.weights.plan import Script, WeightsPlan
@@ -287,7 +287,7 @@ class _Load:
         replayed = ArrayReader(str(out), read_json(str(out / "outputs.json"))["arrays"])
         specs = manifest["model"]["outputs"]
         got = [replayed.get(f"probe/samples/outputs/{index}") for index in range(len(specs))]
-        rows = comparisons(self.expected.named("outputs", specs), got, depth(manifest["model"]["graph"]))
+        rows = comparisons(self.expected.named("outputs", specs), got, Bounds(manifest["model"]["graph"]))
         return [Evidence(**{**vars(found), "outputs": (*found.outputs, *rows)})]
 
 

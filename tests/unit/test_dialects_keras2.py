@@ -21,6 +21,7 @@ def translate(
     new: str = "tf2.15",
     masked: bool = False,
     weights: tuple[str, ...] = (),
+    dtype: str = "float32",
 ) -> Translation:
     """One layer on one or more inputs, behind a Masking if it is to be masked."""
     specs = specs or ([None, 6, 5],)
@@ -37,7 +38,7 @@ def translate(
         call = {"inputs": given, "kwargs": {}, "input_specs": [[specs[0], "float32"]]}
         before = [{"name": "m", "class_name": "Masking", "config": {"name": "m", "mask_value": 0.0}, "calls": [call]}]
         given = [["m", 0, 0]]
-    call = {"inputs": given, "kwargs": {}, "input_specs": [[shape, "float32"] for shape in specs]}
+    call = {"inputs": given, "kwargs": {}, "input_specs": [[shape, dtype] for shape in specs]}
     layer = {"name": "l", "class_name": class_name, "config": {"name": "l", **config}, "calls": [call]}
     graph = {
         "name": "net", "kind": "functional", "layers": [*inputs, *before, layer],
@@ -82,7 +83,44 @@ def test_a_masked_bidirectional_of_old_keeps_its_masked_steps() -> None:
     assert made(translate("Bidirectional", config))["class_name"] == "Bidirectional"
     assert made(translate("Bidirectional", config, masked=True, old="tf1.15"))["class_name"] == "Bidirectional"
     alone = translate("Bidirectional", {**config, "merge_mode": None}, masked=True)
-    assert [o.reason for o in alone.obstacles] == ["a masked Bidirectional that hands on both directions alone"]
+    assert classes(alone) == ["LSTM", "LSTM", "Flip"]
+    assert made(alone)["mask_rule"] == "same"
+
+
+def test_a_last_output_that_was_zero_where_it_is_masked_stays_so() -> None:
+    config = {"layer": {"class_name": "LSTM", "config": {"name": "i", **LSTM, "return_sequences": False}}}
+    done = translate("Bidirectional", {**config, "merge_mode": "concat"}, masked=True, old="tf1.13")
+    assert classes(done) == ["LSTM", "LSTM", "Take", "Take", "Concatenate"]
+    inner = [layer["config"] for layer in made(done)["graph"]["layers"] if layer["class_name"] == "LSTM"]
+    assert all(c["zero_output_for_mask"] and c["return_sequences"] for c in inner)
+
+
+def test_a_threshold_below_zero_is_computed() -> None:
+    done = translate("ReLU", {"max_value": 6.0, "negative_slope": 0.5, "threshold": -0.5}, old="tf1.15")
+    assert classes(done) == ["Greater", "Multiply", "Clip", "Rescaling", "ReLU", "Rescaling", "Subtract"]
+
+
+def test_states_of_stacked_cells_are_put_into_order() -> None:
+    cells = [{"class_name": name, "config": {"name": name, "units": 2}} for name in ("LSTMCell", "GRUCell")]
+    config = {"cell": {"class_name": "StackedRNNCells", "config": {"cells": cells}}, "return_state": True}
+    done = translate("RNN", config, [None, 5, 3], old="keras-2.1")
+    graph = made(done)["graph"]
+    assert [output[2] for output in graph["outputs"]] == [0, 3, 1, 2]
+    assert "module" not in json.dumps(graph)
+    given = translate("RNN", config, [None, 5, 3], [None, 2], [None, 2], [None, 2], old="keras-2.1")
+    assert [o.reason for o in given.obstacles] == ["stacked LSTM cells that are given their first states"]
+
+
+def test_pools_of_keras_2_1_compute_in_float32() -> None:
+    spec = {"pool_size": [2, 2]}
+    assert (
+        made(translate("MaxPooling2D", spec, [None, 4, 4, 1], old="keras-2.1", dtype="float64"))["config"]["dtype"]
+        == "float32"
+    )
+    assert (
+        made(translate("MaxPooling2D", spec, [None, 4, 4, 1], old="keras-2.2", dtype="float64"))["config"]["dtype"]
+        == "float64"
+    )
 
 
 RANK4 = ([None, 2, 3, 4], [None, 2, 4, 5])

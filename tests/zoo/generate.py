@@ -135,7 +135,7 @@ def _files(entries):
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", metavar="DIR")
-    parser.add_argument("--only", metavar="GLOB", default="*", help="case ids, e.g. 'recurrent/*'")
+    parser.add_argument("--only", metavar="GLOB", action="append", help="case ids, e.g. 'recurrent/*'; repeatable")
     parser.add_argument("--missing", action="store_true", help="only cases that the index in DIR does not have yet")
     parser.add_argument("--list", action="store_true", help="print ids and tags, write nothing")
     parser.add_argument("--configs", metavar="FILE", help="also write the snapshot of configs (.json or .json.gz)")
@@ -144,7 +144,8 @@ def main(argv=None):
     options = parser.parse_args(argv)
     if options.worker:
         return work(options.out, options.flavour, sys.stdin.read().split())
-    ids = [case_id for case_id in registry.load_all() if fnmatch.fnmatch(case_id, options.only)]
+    globs = options.only or ["*"]
+    ids = [case_id for case_id in registry.load_all() if any(fnmatch.fnmatch(case_id, glob) for glob in globs)]
     if options.list:
         for case_id in ids:
             print(case_id, ",".join(registry.CASES[case_id].tags))

@@ -72,9 +72,13 @@ DOMAINS = {
 
 
 def make(domain, shape, dtype, rng):
-    """One array for a model input; ``domain`` is a name of DOMAINS, with an argument after a colon."""
+    """One array for a model input; ``domain`` is a name of DOMAINS, with an argument after a colon.
+
+    Every float is one that float32 holds: ``predict`` of TensorFlow 2 rounds float64 inputs to floatx before the model.
+    """
     name, _, argument = domain.partition(":")
-    return np.asarray(DOMAINS[name](rng, shape, argument)).astype(dtype)
+    values = np.asarray(DOMAINS[name](rng, shape, argument))
+    return (values.astype("float32") if values.dtype == "float64" else values).astype(dtype)
 
 
 def make_all(case, shapes, dtypes, rng):

@@ -221,7 +221,7 @@ OPERATIONS_MODULE = "keras.src.ops.numpy"
 
 
 #: layers without weights that are an operation where this Keras does not have them
-OPERATIONS = ("UnitNormalization",)
+OPERATIONS = ("UnitNormalization", "Rescaling")
 
 
 class _Operation(object):
@@ -229,9 +229,14 @@ class _Operation(object):
 
     def __init__(self, class_name: str, config: Dict[str, Any]) -> None:
         functions = {
+            "Clip": lambda tf, x, x_min, x_max: tf.clip_by_value(x, x_min, x_max),
             "Flip": lambda tf, x: tf.reverse(x, [config["axis"]]),
             "Pad": lambda tf, x: tf.pad(x, config["pad_width"], mode=config["mode"].upper()),
             "UnitNormalization": lambda tf, x: tf.nn.l2_normalize(x, axis=config["axis"]),
+            "Greater": lambda tf, x, x2: tf.greater(x, x2),
+            "Multiply": lambda tf, x, y: tf.multiply(x, tf.cast(y, x.dtype)),
+            "Rescaling": lambda tf, x: x * config["scale"] + config["offset"],
+            "Take": lambda tf, x, indices: tf.gather(x, indices % x.shape[config["axis"]], axis=config["axis"]),
             "Matmul": lambda tf, x, y: tf.matmul(x, y),
             "Transpose": lambda tf, x: tf.transpose(x, config["axes"]),
             "Relu6": lambda tf, x: tf.nn.relu6(x),
@@ -243,5 +248,5 @@ class _Operation(object):
             raise Refusal("layer-unsupported", "there is no operation %r for this Keras" % class_name)
         self.function = functions[class_name]
 
-    def __call__(self, *tensors: Any) -> Any:
-        return self.function(compat.import_tensorflow(), *tensors)
+    def __call__(self, *tensors: Any, **numbers: Any) -> Any:
+        return self.function(compat.import_tensorflow(), *tensors, **numbers)

@@ -44,7 +44,9 @@ class Masks:
         """Note the masks of a call's outputs."""
         rule = layer.get("mask_rule")
         if rule:
-            self._set(outputs[0], getattr(self, "_" + rule)(layer, inputs))
+            mask = getattr(self, "_" + rule)(layer, inputs)
+            for output in outputs if rule == "same" else outputs[:1]:
+                self._set(output, mask)
         elif any(id(t) in self.by_tensor for t in inputs) and getattr(live, "supports_masking", False):
             mask = live.compute_mask(inputs[0], self.by_tensor[id(inputs[0])])
             if mask is not None:
