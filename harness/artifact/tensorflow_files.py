@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 from harness.artifact import wire
 from harness.artifact.kinds import Artifact, Kind
 from harness.artifact.text import plural, shown
+from harness.errors import HarnessError
 
 # The last eight bytes of TensorFlow's table files (index of a V2 checkpoint, or a whole V1 checkpoint).
 TABLE_MAGIC = bytes.fromhex("57fb808b247547db")
@@ -31,7 +32,23 @@ def read_protobuf(path: Path, size_bytes: int) -> Artifact | None:
                 continue
             if known is not None:
                 return Artifact(path=path, size_bytes=size_bytes, **known)
+        if _cut_off(stream, size_bytes):
+            message = f'"{shown(path.name)}" starts as a TensorFlow graph and is damaged, or cut off after {size_bytes} bytes.'
+            raise HarnessError("source-truncated", message)
     return None
+
+
+def _cut_off(stream: BinaryIO, end: int) -> bool:
+    """Whether at least two nodes of a GraphDef come before what is no message."""
+    nodes = 0
+    try:
+        for field in wire.fields(stream, 0, end):
+            if field.number != 1 or field.wire_type != wire.BYTES or next(_operation(stream, field), None) is None:
+                return False
+            nodes += 1
+    except wire.WireError:
+        return nodes >= 2
+    return False
 
 
 def read_text_protobuf(path: Path, size_bytes: int, head: bytes) -> Artifact | None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import numpy as np
 import pytest
 from command_line import Harness, Once
 from graph_runs import migrate_all
@@ -196,8 +195,8 @@ def refusals(
     frozen = next((corpus / "f_kws_dnn_s").glob("*.pb"))
     custom = folder / "custom.pb"
     custom.write_bytes(frozen.read_bytes().replace(b"labels_softmax\x12\x07Softmax", b"labels_softmax\x12\x07Zoftmax"))
-    bad_samples = folder / "samples.npz"
-    np.savez(bad_samples, nothing=np.zeros(3))
+    cut = folder / "cut.pb"
+    cut.write_bytes(frozen.read_bytes()[:3000])
     plain = raw / "ref_variables"
     cases = [
         ("signature", plain, Choices(signatures=("predict",))),
@@ -207,6 +206,7 @@ def refusals(
         ("no asset", no_asset, Choices()),
         ("no variables", no_variables, Choices()),
         ("custom operation", custom, Choices(inputs={"x": "wav_data:0"}, outputs={"y": "labels_softmax:0"})),
+        ("cut off", cut, Choices()),
         ("wrong tensor", frozen, Choices(outputs={"y": "nowhere:0"})),
         ("wrong output number", frozen, Choices(inputs={"x": "wav_data:0"}, outputs={"y": "labels_softmax:3"})),
     ]
@@ -221,6 +221,7 @@ def refusals(
         ("tags", "tags-unknown", "{serve}"),
         ("train of a module", "outputs-random", "dropout"),
         ("damaged", "source-truncated", ""),
+        ("cut off", "source-truncated", "cut.pb"),
         ("no asset", "source-incomplete", "vocab.txt"),
         ("no variables", "source-not-loadable", "variables"),
         ("custom operation", "ops-unknown", "Zoftmax"),

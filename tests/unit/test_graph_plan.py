@@ -49,6 +49,16 @@ def test_damaged_text_is_refused(tmp_path: Path, text: str) -> None:
         read_graphs(tmp_path / "g.pbtxt")
 
 
+def test_a_graph_that_is_cut_off_is_told_from_other_files(tmp_path: Path) -> None:
+    node = b"\x0a\x06\x0a\x01%c\x12\x01A"
+    whole = b"".join(node % letter for letter in b"abc")
+    (tmp_path / "g.pb").write_bytes(whole)
+    assert sniff(tmp_path / "g.pb").operations == {"A": 3}
+    (tmp_path / "g.pb").write_bytes(whole[:-3])
+    with refused("source-truncated"):
+        sniff(tmp_path / "g.pb")
+
+
 # --- candidates
 
 

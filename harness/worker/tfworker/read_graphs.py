@@ -37,7 +37,7 @@ def read_saved_model(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
             lost = _lost_assets(path, wanted)
             if lost:
                 raise Refusal("source-incomplete", "%d asset files of the SavedModel are missing" % len(lost), lost)
-            raise _not_loadable(path, request, error)
+            raise _newer(path, request) or _not_loadable(path, request, error)
         signatures = _signatures(meta, request)
         assets = _assets(meta, path)
         if request["op"] == "read_hub_module":
@@ -112,6 +112,18 @@ def _not_loadable(path: str, request: Any, error: BaseException) -> Refusal:
     ):
         code = "ops-unknown"
     return Refusal(code, "TensorFlow %s cannot load %s" % (tf.__version__, name), [text[:2000]])
+
+
+def _newer(path: str, request: Any) -> Any:
+    """The refusal of a SavedModel that TensorFlow 2 wrote; None for any other."""
+    version = next((str(m.meta_info_def.tensorflow_version) for m in _parsed(path).meta_graphs), "")
+    if not version.startswith("2."):
+        return None
+    return Refusal(
+        "source-wrong-era",
+        "%s was written by TensorFlow %s, which TensorFlow 1 does not read" % (request.get("source_name"), version),
+        remedy="It needs no migration: today's TensorFlow loads it with `tf.saved_model.load(...)`.",
+    )
 
 
 def _lost_assets(path: str, tags: List[str]) -> List[str]:
