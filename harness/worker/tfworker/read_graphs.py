@@ -11,7 +11,7 @@ signatures instead. Everything runs in a session of the TensorFlow that fits the
 import os
 from typing import Any, Dict, List
 
-from . import compat
+from . import compat, loop_contexts
 from .compat_graphs import session_graph, v1
 from .errors import Refusal
 from .write_graph_bundle import write_graph_bundle
@@ -78,6 +78,7 @@ def read_frozen_graph(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
             v1().import_graph_def(_graph_def(request["source"]), name="")
         except Exception as error:
             raise _not_loadable(request["source"], request, error)
+        loop_contexts.restore(graph)
         _initialize_tables(session)
         return _write(request, context, session, _named(graph, request), frozen=True)
 

@@ -35,7 +35,7 @@ def functionalise(nodes: List[Node]) -> List[Node]:
 
 
 def _loops(nodes: List[Node]) -> List[Node]:
-    frames = _frames(nodes)
+    frames = frames_of(nodes)
     taken = {node["name"] for node in nodes}
     # Inner loops first: to the outer ones they are nodes like any other.
     for frame in sorted(set(frames.values()), key=lambda f: (-len(f), f)):
@@ -44,7 +44,7 @@ def _loops(nodes: List[Node]) -> List[Node]:
     return nodes
 
 
-def _frames(nodes: List[Node]) -> Dict[str, Tuple[str, ...]]:
+def frames_of(nodes: List[Node]) -> Dict[str, Tuple[str, ...]]:
     """Node name -> names of the frames around it, outermost first."""
     readers = edges.consumers(nodes)
     frames = {node["name"]: () for node in nodes if not node["inputs"]}  # type: Dict[str, Tuple[str, ...]]
