@@ -2,7 +2,7 @@
 # make itself ends with 2 whenever a recipe fails. The documented exit statuses (docs/errors.md) come from
 #   .venv/bin/nox -s migrate -- MODEL      and      python -m harness migrate MODEL
 .DEFAULT_GOAL := help
-.PHONY: help tf1-to-tf2 test nightly lint lock clean
+.PHONY: help tf1-to-tf2 tf2-to-tf1 test nightly lint lock clean
 .SUFFIXES:
 MAKEFLAGS += --no-print-directory
 NOX := .venv/bin/nox
@@ -13,6 +13,10 @@ help:  ## Show this list
 # MODEL is a shell variable in the recipes: make exports what its command line sets, and no quoting is lost.
 tf1-to-tf2: .venv/ready  ## Show a migration; or migrate yours: make tf1-to-tf2 MODEL=model.h5 [ARGS='--out DIR']
 	@if [ -n "$$MODEL" ]; then $(NOX) -s migrate -- "$$MODEL" $(ARGS); else $(NOX) -s demo -- $(ARGS); fi
+
+tf2-to-tf1: .venv/ready  ## Migrate a model back to TensorFlow 1.12: make tf2-to-tf1 MODEL=model.h5 [ARGS='--to tf1.15']
+	@if [ -z "$$MODEL" ]; then echo "make tf2-to-tf1 needs a model: make tf2-to-tf1 MODEL=model.h5" >&2; exit 2; fi
+	@$(NOX) -s migrate -- "$$MODEL" --to tf1.12 $(ARGS)
 
 test: .venv/ready  ## Run all tests, with real TensorFlow [ARGS='-k name']
 	@$(NOX) -s tests -- $(ARGS)

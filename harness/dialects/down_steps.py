@@ -186,7 +186,7 @@ def _dilation(layer: Layer) -> None:
 _RANDOM = ("force_generator", "rng_type")
 _ATTENTION = (_causal_argument, lacks("TF 2.3", score_mode="dot"), training_only("TF 2.3", ("seed",)))
 _RECURRENT = (_zero_output, lacks("TF 1.12", time_major=False, zero_output_for_mask=False))
-_GLOBAL = lacks("TF 1.12", data_format="channels_last")
+_FORMAT = lacks("TF 1.12", data_format="channels_last")  # or takes it, and forgets it in its config
 
 DOWN_2_3: Table = {
     EVERY: (lacks("TF 2.3", keepdims=False, synchronized=False), training_only("TF 2.3", _RANDOM)),
@@ -216,6 +216,7 @@ DOWN_1_13: Table = {
     "Bidirectional": (_last_output,),
 }
 DOWN_1_12: Table = {
+    "AveragePooling1D": (_FORMAT,),
     "Bidirectional": (_masked_steps, lacks("TF 1.12", backward_layer=())),
     "Conv2DTranspose": (_dilation, lacks("TF 1.12", output_padding=())),
     "Conv3DTranspose": (_dilation, lacks("TF 1.12", output_padding=())),
@@ -223,8 +224,9 @@ DOWN_1_12: Table = {
     "LocallyConnected2D": (_sparse_kernel,),
     "ConvLSTM2D": _RECURRENT,
     "GRU": _RECURRENT,
-    "GlobalAveragePooling1D": (_GLOBAL,),
-    "GlobalMaxPooling1D": (_GLOBAL,),
+    "GlobalAveragePooling1D": (_FORMAT,),
+    "GlobalMaxPooling1D": (_FORMAT,),
+    "MaxPooling1D": (_FORMAT,),
     "LSTM": _RECURRENT,
     "RNN": (_masked_stack, *_RECURRENT),
     "SimpleRNN": _RECURRENT,

@@ -31,6 +31,17 @@ MODELS = (
 )
 #: TensorFlow 1.14 cannot load what it saved of an Attention layer
 NOT_READ = {"tf1.14": "attention/dot-causal"}
+#: what TensorFlow 1 lacks of these models
+REFUSED = {
+    "tf1.15": {"merging/dot-rank4_rank4-normalized"},
+    "tf1.12": {
+        "wrappers/bidirectional-lstm-concat-masked",
+        "merging/dot-rank4_rank4-normalized",
+        "attention/dot-causal",
+        "transpose/conv2d_transpose-dilation",
+        "reshaping/upsampling2d-bilinear",
+    },
+}
 #: by source, so that one worker of a source serves all of its targets before the next one starts
 PAIRS = sorted((pair.source, pair.target) for pair in envspec.load_pairs())
 
@@ -91,8 +102,13 @@ def test_every_pair_that_is_claimed_works(
         options=Options(timeout_s=120),
         **workers(source, target),
     )
+    lacking = REFUSED.get(target, set())
     found = {result.id: (result.status, result.reason) for result in run.run(cases)}
-    assert found == {case.id: ("verified", None) for case in cases}
+    refused = {name for name, (status, _) in found.items() if status == "refused"}
+    assert refused == {case.id for case in cases if case.id in lacking}, found
+    assert {name: found[name] for name in set(found) - refused} == {
+        case.id: ("verified", None) for case in cases if case.id not in lacking
+    }
 
 
 FORMS = {

@@ -1,0 +1,48 @@
+"""From TensorFlow 2 back to TensorFlow 1: a file that the old TensorFlow loads by itself and that computes the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from command_line import Harness, Once, Run
+
+pytestmark = pytest.mark.integration
+
+ROUTES = [("tf2.3", "tf1.12"), ("tf2.3", "tf1.15"), ("tf2.15", "tf1.12")]
+
+
+@pytest.fixture(scope="module")
+def back(cli_once: Callable[..., Run], once: Once, script: Callable[..., str]) -> Callable[[str, str], Run]:
+    """``back("tf2.3", "tf1.12")``: a model of a newer version, migrated."""
+
+    def get(source: str, target: str) -> Run:
+        name = f"modern-{source}"
+        model = once(name, lambda folder: script(source, "modern_model.py", folder / "model.h5") and None) / "model.h5"
+        return cli_once(f"{name}-{target}", "migrate", model, "--to", target)
+
+    return get
+
+
+@pytest.mark.parametrize(("source", "target"), ROUTES)
+def test_a_keras_2_model_is_verified_in_tensorflow_1(back: Callable[[str, str], Run], source: str, target: str) -> None:
+    made = back(source, target)
+    assert made.done.status == 0, made.done.text
+    report = made.report
+    assert (report["status"], report["to"]["environment"]) == ("verified", target)
+    assert [a["path"] for a in report["artifacts"] if a["format"] == "h5"] == ["model.h5"]
+    assert report["weights"]["equal"] == report["weights"]["total"]
+    assert report["layers"]["equal_within_bound"] == report["layers"]["compared"] > 8
+
+
+@pytest.mark.parametrize("target", ["tf1.12", "tf1.15"])
+def test_relu_in_the_place_of_selu_diverges_at_that_layer(
+    back: Callable[[str, str], Run], script: Callable[..., str], run: Harness, tmp_path: Path, target: str
+) -> None:
+    made = back("tf2.3", target)
+    script(target, "rename_activation.py", made.out / "model.h5", "selu", "relu", tmp_path / "model.h5")
+    done = run("verify", tmp_path / "model.h5", made.out / "bundle", "--in", target, "--json")
+    assert (done.status, done.report["status"]) == (1, "diverged"), done.text
+    first = done.report["layers"]["first_divergent"]
+    assert (first["layer"], first["class_name"]) == ("selu", "Dense")
