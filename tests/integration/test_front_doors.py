@@ -84,3 +84,4 @@ def test_a_missing_model_is_a_usage_error_through_the_real_door(tmp_path: Path) 
 def test_make_without_a_target_lists_the_targets() -> None:
     done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "  make tf1-to-tf2 " in done.stdout
+    assert "  make tf2-to-tf1 " in done.stdout
