@@ -20,6 +20,7 @@ from harness.dialects import (
     tf1_landing,
     tf1_steps,
     tf2_steps,
+    tf_ops,
 )
 from harness.dialects.normalization import always_training
 from harness.dialects.rules import EVERY, Change, Layer, Obstacle, Rule, Table, unchanged
@@ -310,6 +311,8 @@ class _Run:
         native = self.new in LANDINGS and entry["class_name"] == "TensorFlowOpLayer"  # a layer of Keras 2 itself
         if "carried" in entry and not native:
             return self._carried(entry, path)
+        if entry["class_name"] in tf_ops.CLASSES and self.new == "keras-3":
+            return self._function(entry, path)
         config = dict(entry["config"])
         if "wrapped" in entry:
             config["layer"] = self._wrapped_model(entry["wrapped"], path)
@@ -375,6 +378,24 @@ class _Run:
                     self.inside[path, role] = ((*path, *leaf), bare)
         masked = {(*path, *inner) for inner in masks.masked_layers(graph)}
         return {"name": graph["name"], "graph": self.graph(graph, path, masked)}
+
+    def _function(self, entry: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+        """A function of TensorFlow that stood in the graph, as an operation."""
+        where, function = "/".join(path), str(entry["config"].get("function"))
+        try:
+            done = tf_ops.translated(entry)
+        except (tf_ops.UnknownError, KeyError, TypeError, IndexError) as error:
+            remedy = "replace it by built-in layers in the source model"
+            self.obstacles.append(
+                Obstacle(layer=where, class_name=entry["class_name"], reason=f"tf.{function}: {error}", remedy=remedy)
+            )
+            return _entry(entry)
+        why, step = "the same operation, which Keras 3 keeps in the graph", self.steps[-1].name
+        after = f"keras.ops ({done['class_name']})"
+        self.ledger.append(
+            Change(layer=where, step=step, what="function", before=f"tf.{function}", after=after, why=why)
+        )
+        return {"name": entry["name"], **done}
 
     def _carried(self, entry: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
         """A layer whose computation the bundle holds as graphs; tensors among its arguments become inputs."""

@@ -88,7 +88,12 @@ MODULES = (
     "keras.regularizers",
     "keras.constraints",
     compat_target.OPERATIONS_MODULE,
+    "keras.src.ops.nn",
+    "keras.src.ops.math",
+    "keras.src.ops.core",
 )
+#: the rest of this module takes functions
+_OF_CORE = ("Cast", "StopGradient")
 _NEVER = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 
 
@@ -99,7 +104,8 @@ def _refuse_foreign(value: Any) -> None:
             _refuse_foreign(item)
     elif isinstance(value, dict):
         named = value.get("module", "keras.layers")
-        if named not in MODULES or value.get("class_name") in _NEVER or value.get("registered_name"):
+        function = named == "keras.src.ops.core" and value.get("class_name") not in _OF_CORE
+        if named not in MODULES or function or value.get("class_name") in _NEVER or value.get("registered_name"):
             raise Refusal(
                 "bundle-invalid", "the model names %s.%s, which is not built" % (named, value.get("class_name"))
             )
@@ -138,11 +144,17 @@ def _resolve(kwargs: Dict[str, Any], made: Dict[Any, Any]) -> Dict[str, Any]:
     """Arguments of a call, tensors of the graph in the place of their references."""
 
     def value_of(value: Any) -> Any:
-        if isinstance(value, list) and len(value) >= 3 and tuple(value[:3]) in made:
+        if topology.tensors_of(value) == [value] and tuple(value[:3]) in made:
             return made[tuple(value[:3])]
+        if isinstance(value, dict) and set(value) == {"tuple"}:  # an index, such as [:, 1:3]
+            return tuple(_index(part) for part in value["tuple"])
         return [value_of(item) for item in value] if isinstance(value, list) else value
 
     return {key: value_of(value) for key, value in kwargs.items() if value is not None}
+
+
+def _index(part: Any) -> Any:
+    return slice(*part["slice"]) if isinstance(part, dict) else Ellipsis if part == "..." else part
 
 
 def _alone(tensors: List[Any]) -> Any:

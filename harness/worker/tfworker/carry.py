@@ -128,6 +128,10 @@ class Carrier:
 
         Raises Refusal model-unsupported with every layer that cannot be data, and why.
         """
+        if self.tf.executing_eagerly():
+            message = "layers made of code are recorded in TensorFlow 1 only; %d of this model are" % len(layers)
+            details = ["%s (class %s)" % ("/".join(path), entry["class_name"]) for path, entry, _ in layers]
+            raise Refusal("layer-unsupported", message, details, REFUSED)
         traced, problems = [], []  # type: List[Any], List[str]
         with compat_graph.functional_control_flow(self.tf):
             for path, entry, live in layers:

@@ -169,6 +169,7 @@ def known_layers(keras: Any) -> Any:
     names = {n for n in dir(keras.layers) if isinstance(getattr(keras.layers, n), type)}
     # Classes that TF 1.x writes into configs but exports under other names.
     names |= {"Model", "Sequential", "Functional", "BatchNormalizationV1", "BatchNormalizationV2", "TensorFlowOpLayer"}
+    names |= {"TFOpLambda", "SlicingOpLambda"}  # of TF 2.4 to 2.15, exported by nobody
     names |= {"Merge", "Convolution1D", "Convolution2D", "Convolution3D", "MaxoutDense", "Highway", "AddV1"}
     return names
 

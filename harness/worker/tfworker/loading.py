@@ -40,7 +40,7 @@ def first_loadable(
                 message = "%d layers use names that the file does not hold" % len(lacking)
                 raise Refusal("code-missing", message, lacking, LACKING)
             errors.append("%s: %s" % (type(error).__name__, str(error).strip()[:2000]))
-    raise Refusal("source-not-loadable", "Keras %s cannot load %s" % (keras.__version__, what), errors)
+    raise Refusal("source-not-loadable", "Keras %s cannot load %s" % (compat.keras_version(keras), what), errors)
 
 
 def _attempts(config: Any, weights: Callable[[], List[Any]]) -> Iterator[Any]:

@@ -5,7 +5,8 @@ Every Keras 2 dialect writes the same facts in slightly different shapes. Here t
     graph  = {"name", "kind": "sequential" | "functional", "layers": [layer ...],
               "inputs": [tensor ...], "outputs": [tensor ...]}
     layer  = {"name", "class_name", "config", "calls": [call ...], "graph": graph of a nested model, else absent}
-    call   = {"inputs": [tensor ...], "kwargs": {name: value}}      a layer called twice has two calls
+    call   = {"inputs": [tensor ...], "kwargs": {name: value}}      a layer called twice has two calls; functions of
+             TensorFlow may have "constants" too: {position among the inputs: number}
     tensor = [layer name, call index, index among the call's outputs]
 
 An input layer has one call without inputs. A sequential graph is spelled out the same way, so whoever
@@ -120,14 +121,26 @@ def _tensors(value: Any) -> List[Tensor]:
 def _call(node: Any) -> Dict[str, Any]:
     if _is_tensor(node):  # TF 2.x writes a one-input node unwrapped
         node = [node]
-    inputs, kwargs = [], {}  # type: List[Tensor], Dict[str, Any]
-    for item in node:
+    if _is_constant(node):
+        node = [node]
+    inputs, kwargs, constants = [], {}, {}  # type: List[Tensor], Dict[str, Any], Dict[str, Any]
+    for position, item in enumerate(node):
+        if _is_constant(item):
+            constants[str(position)] = item[2]
+            kwargs.update(item[3] if len(item) > 3 else {})
+            continue
         if not _is_tensor(item):
             raise TopologyError("inbound node %r is of no known form" % (item,))
         inputs.append(list(item[:3]))
         if len(item) > 3 and item[3]:
             kwargs.update(item[3])
-    return {"inputs": inputs, "kwargs": kwargs}
+    call = {"inputs": inputs, "kwargs": kwargs}
+    return dict(call, constants=constants) if constants else call
+
+
+def _is_constant(item: Any) -> bool:
+    """Whether TF 2.x wrote a number where a function of TensorFlow takes a tensor."""
+    return isinstance(item, (list, tuple)) and len(item) >= 3 and item[0] == "_CONSTANT_VALUE" and item[1] == -1
 
 
 def _references(graph: Graph) -> List[Tensor]:
