@@ -23,6 +23,7 @@ from harness.envspec import EnvSpec
 from harness.errors import Exit, HarnessError
 from harness.job import Job, Worker
 from harness.plan import FORMS, Options, Plan, form_of
+from harness.report import pages
 from harness.verify import Evidence, reach
 from harness.verify.tolerance import noticed
 from harness.worker.tfworker.arrays import ArrayReader, DigestError
@@ -49,6 +50,7 @@ class Stages:
     digests: list[list[str]] | None = None
     renamed: list[tuple[list[str], str]] = field(default_factory=list)
     training: training.Stage | None = None
+    bundle: Bundle | None = None
     _count: int = field(default=0)
 
     @contextmanager
@@ -206,7 +208,8 @@ def run_stages(
             stages.stack.close()
         keep = options.keep_jobs or stages.report["status"] in ("failed", "diverged")
         _point_at_final(stages)
-        return Outcome(report=stages.report, folder=stages.space.publish(stages.report, keep_jobs=keep))
+        also = pages.render(stages.report, stages.bundle)
+        return Outcome(report=stages.report, folder=stages.space.publish(stages.report, keep_jobs=keep, also=also))
 
 
 def _point_at_final(stages: Stages) -> None:
@@ -262,7 +265,7 @@ def export_bundle(stages: Stages, plan: Plan, worker: Worker) -> Bundle:
 
 def open_bundle(stages: Stages, folder: Path) -> Bundle:
     """A bundle, entered into the report."""
-    bundle = Bundle.open(folder)
+    bundle = stages.bundle = Bundle.open(folder)
     if folder.parent != stages.space.path:
         bundle.check_arrays()  # it may have travelled; one that was just made is checked by whoever reads it
     manifest = bundle.manifest

@@ -106,7 +106,7 @@ def _export(stages: Stages, plan: GraphPlan, worker: Worker) -> Bundle:
 
 def open_bundle(stages: Stages, folder: Path) -> Bundle:
     """A graph's bundle, entered into the report."""
-    bundle = Bundle.open(folder)
+    bundle = stages.bundle = Bundle.open(folder)
     if folder.parent != stages.space.path:
         bundle.check_arrays()
     manifest, made = bundle.manifest, stages.report

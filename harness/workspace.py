@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +54,10 @@ class Workspace:
             return self.out.with_name(f"{self.out.name}.{status}")
         return self.out
 
-    def publish(self, report: dict[str, Any], *, keep_jobs: bool) -> Path:
+    def publish(self, report: dict[str, Any], *, keep_jobs: bool, also: Mapping[str, str] | None = None) -> Path:
         """Write the report and move the folder to its final place, which is returned.
+
+        ``also`` are further texts by file name, such as other forms of the report.
 
         Raises:
             HarnessError: output-occupied, no-space, output-unwritable; nothing is left then.
@@ -67,6 +69,8 @@ class Workspace:
         _check_inputs(final, self.inputs)
         try:
             (self.path / REPORT).write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+            for name, text in (also or {}).items():
+                (self.path / name).write_text(text, encoding="utf-8")
             _replace(self.path, final)
         except OSError as error:
             raise _unwritable(final, error) from error

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Sequence
 
+from harness.junit_xml import clean, totals
 from harness.regress.baseline import Change
 from harness.regress.runner import CaseResult
-
-# What XML 1.0 cannot hold, not even as a reference.
-_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
-def clean(text: str) -> str:
-    """The text without characters that XML forbids."""
-    return _FORBIDDEN.sub("�", text)
 
 
 def junit(results: Sequence[CaseResult], worse: Iterable[Change] = ()) -> str:
@@ -31,7 +23,7 @@ def junit(results: Sequence[CaseResult], worse: Iterable[Change] = ()) -> str:
         for change in [c for c in changed.values() if (c.source, c.target) == (source, target)]:
             gone = ET.SubElement(suite, "testcase", classname=name, name=clean(change.id), time="0")
             ET.SubElement(gone, "failure", message=clean(str(change)))
-        _totals(suite)
+        totals(suite)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
@@ -48,10 +40,3 @@ def _case(suite: ET.Element, name: str, result: CaseResult, change: Change | Non
     child = ET.SubElement(element, kind, message=clean(message or result.status))
     if change is not None:
         child.text = clean(str(change))
-
-
-def _totals(suite: ET.Element) -> None:
-    suite.set("tests", str(len(suite)))
-    for attribute, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
-        suite.set(attribute, str(len(suite.findall(f"testcase/{tag}"))))
-    suite.set("time", f"{sum(float(case.get('time', '0')) for case in suite):.3f}")

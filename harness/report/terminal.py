@@ -37,7 +37,8 @@ def show(report: Mapping[str, Any], folder: Path, console: Console) -> None:
         console.print(
             f"  {escape(str(folder / artifact['path']))}  ({artifact['format']})", highlight=False, soft_wrap=True
         )
-    console.print(f"  {escape(str(folder / 'report.json'))}", highlight=False, soft_wrap=True)
+    for name in ("report.html", "report.json"):
+        console.print(f"  {escape(str(folder / name))}", highlight=False, soft_wrap=True)
 
 
 def _sides(report: Mapping[str, Any]) -> str:

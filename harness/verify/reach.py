@@ -54,9 +54,8 @@ def proven_graph(bundle: Bundle, required: float | None = None) -> dict[str, Any
     for variable in bundle.manifest["model"]["variables"]:
         if variable["name"] in reached:
             size, found = int(np.prod(variable["shape"])), int(np.sum(reached[variable["name"]]))
-            reason = (
-                None if found == size else "no output of a probe depends on it" if not found else "not on all of it"
-            )
+            left = "the others have no gradient for any probe" if found else "no output of a probe depends on it"
+            reason = None if found == size else left
             rows.append({"name": variable["name"], "elements": size, "proven": found, "reason": reason})
     return _section(rows, required, skipped=None)
 

@@ -16,6 +16,10 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = Path(__file__).resolve().parent / "scripts"
 
 
+#: the forms of the report that every results folder holds
+REPORTS = {"report.json", "report.html", "report.md", "report.xml"}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Done:
     """A command line that ended."""

@@ -15,7 +15,7 @@ import h5py
 import jsonschema
 import numpy as np
 import pytest
-from command_line import Done, Harness, Run, content
+from command_line import REPORTS, Done, Harness, Run, content
 
 from harness import report as reports
 from harness.errors import CATALOGUE
@@ -217,7 +217,7 @@ def test_one_flipped_bit_in_an_array_is_found(run: Harness, mini: Run, tmp_path:
         f"array {entry['name']!r}: sha256 expected {entry['sha256']}, found {error['details'][0][-64:]}"
     ]
     assert content(bundle) == before
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"report.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == REPORTS
 
 
 def test_one_changed_letter_in_the_manifest_is_found(run: Harness, mini: Run, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from command_line import Harness, Run, content, end, start
+from command_line import REPORTS, Harness, Run, content, end, start
 
 from harness import report as reports
 from harness.envspec import EnvSpec
@@ -139,7 +139,7 @@ def test_a_result_replaces_an_earlier_one(run: Harness, mini: Run, tmp_path: Pat
     done = run("import", mini.out / "bundle", "--out", "out")
     assert done.status == 0, done.text
     # An import makes no bundle: what stands there now is the result of this run alone.
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"model.keras", "report.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"model.keras", *REPORTS}
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 

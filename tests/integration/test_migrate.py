@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
-from command_line import Harness, Once, Run
+from command_line import REPORTS, Harness, Once, Run
 
 from harness import report as reports
 
@@ -65,7 +65,7 @@ def test_every_pinned_hard_sigmoid_stands_in_the_ledger(rich: Run) -> None:
 
 
 def test_a_successful_run_leaves_results_only(rich: Run) -> None:
-    assert {path.name for path in rich.out.iterdir()} == {"bundle", "model.keras", "saved_model", "report.json"}
+    assert {path.name for path in rich.out.iterdir()} == {"bundle", "model.keras", "saved_model", *REPORTS}
     assert {path.name for path in rich.out.parent.iterdir()} == {"out", "done.json", "complete"}
 
 
@@ -92,7 +92,7 @@ def test_a_saved_model_alone_is_verified(run: Harness, rich: Run, tmp_path: Path
     done = run("import", rich.out / "bundle", "--format", "saved_model", "--out", tmp_path / "out", "--json")
     assert (done.status, done.report["status"]) == (0, "verified"), done.text
     assert {o["format"] for o in done.report["outputs"]} == {"saved_model"}
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"saved_model", "report.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"saved_model", *REPORTS}
 
 
 def test_sha256sum_checks_a_bundle_without_us(rich: Run) -> None:

@@ -201,7 +201,7 @@ def test_people_see_verdict_proof_and_changes() -> None:
     assert "Layers: 2 of 2 calls agree.\n" in text
     assert "  l.axis: [2] → 2  (one axis)\n" in text
     assert "VERIFIED  TensorFlow 1.15.5 (Keras 2.2.4-tf) → TensorFlow 1.15.5 (Keras 2.2.4-tf)\n" in text
-    assert "  out/model.keras  (keras)\n  out/report.json\n" in text
+    assert "  out/model.keras  (keras)\n  out/report.html\n  out/report.json\n" in text
 
 
 def test_people_see_the_layer_and_the_elements_that_differ() -> None:

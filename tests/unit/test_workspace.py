@@ -199,3 +199,10 @@ def test_an_earlier_result_comes_back_when_the_move_fails(tmp_path: Path, monkey
     monkeypatch.undo()
     assert names(tmp_path) == ["out"]
     assert (tmp_path / "out" / "model").read_text() == "good"
+
+
+def test_other_forms_of_the_report_are_written_beside_it(tmp_path: Path) -> None:
+    with Workspace(tmp_path / "out") as space:
+        space.publish({"report_schema": 1, "status": "verified"}, keep_jobs=False, also={"report.md": "# ok"})
+    assert names(tmp_path / "out") == ["report.json", "report.md"]
+    assert (tmp_path / "out" / "report.md").read_text() == "# ok"

@@ -21,6 +21,8 @@ RANDOM = 4093
 SLACK = 3.0
 #: tensors that are changed one by one, at most; each costs a run of the probes
 CHANGED = 24
+#: examples of a set that a backward pass takes, at most
+ROWS = 64
 #: how much of its largest value a tensor is changed by
 CHANGE = 1e-2
 
@@ -154,7 +156,10 @@ def _by_gradients(
         passes = compat_gradients.Reach(
             keras, model, groups, [w.variable for w in found], [w.step for w in found], random
         )
+        free = all(compat.tensor_spec(t)[0][:1] == [None] for t in compat.input_tensors(model))
         for index, (_, inputs, _outputs) in enumerate(sets):
+            if free and not getattr(model, "stateful", False):
+                inputs = [array[:ROWS] for array in inputs]  # the user's samples may be thousands
             if getattr(model, "stateful", False):
                 compat.reset_states(model)
             for group in (0, 1) if index == 0 else (0,):

@@ -1,0 +1,98 @@
+"""A report in plain words: the verdict and what stands behind it, for the page and for pull requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+_HEADLINES = {
+    "verified": "The new model computes the same as the old one.",
+    "diverged": "The new model computes something else than the old one.",
+    "refused": "Nothing was handed over.",
+    "failed": "No verdict was reached.",
+}
+
+
+def headline(report: Mapping[str, Any]) -> str:
+    """One sentence that says how it ended."""
+    if report["status"] == "verified" and not report["outputs"]:
+        return "The source was read and recorded; nothing was built yet."
+    return _HEADLINES[report["status"]]
+
+
+def sides(report: Mapping[str, Any]) -> str:
+    """``TensorFlow 1.15.5 (Keras 2.2.4-tf) → TensorFlow 2.21.0 (Keras 3.15.0)``, as far as it is known."""
+    known = [side for side in (report["from"], report["to"]) if side]
+    return " → ".join(f"TensorFlow {side['tensorflow']} (Keras {side['keras']})" for side in known)
+
+
+def evidence(report: Mapping[str, Any]) -> list[tuple[bool | None, str]]:
+    """Sentences about what was compared: True where it holds, False where it does not, None where it is only told."""
+    found: list[tuple[bool | None, str]] = []
+    if report["outputs"]:
+        found.append(_compared("Outputs", "of the saved model, in a fresh process", report["outputs"]))
+    layers = report["layers"]
+    if layers:
+        first = layers["first_divergent"]
+        line = f"Layers: {layers['equal_within_bound']} of {layers['compared']} calls agree."
+        if first:
+            line += f" The first that differs is {first['layer']} ({first['class_name']}): {first['reason']}."
+        found.append((first is None, line))
+    if report.get("gradients"):
+        found.append(_compared("Gradients", "by the trained variables", report["gradients"]))
+    if report["weights"]:
+        found.append(_weights(report["weights"]))
+    if report.get("proven"):
+        found.append(_proven(report["proven"]))
+    if report["training"]:
+        found.append(_training(report["training"]))
+    return found
+
+
+def measure(value: float) -> str:
+    """A difference as people read it; -1 stands for values that could not be compared."""
+    return "not comparable" if value < 0 else "0" if value == 0 else f"{value:.2g}"
+
+
+def _compared(what: str, where: str, rows: Iterable[Mapping[str, Any]]) -> tuple[bool, str]:
+    rows = list(rows)
+    wrong = [row for row in rows if not row["ok"]]
+    worst = max(wrong or rows, key=lambda row: row["max_rel"])
+    count = f"{len(rows) - len(wrong)} of {len(rows)} agree"
+    said = worst["reason"] or f"differs by {measure(worst['max_rel'])} of its largest value"
+    bound = "" if wrong else f", where {measure(worst['tolerance'])} would still be rounding"
+    return not wrong, f"{what} {where}: {count}. The worst, {worst['name']}, {said}{bound}."
+
+
+def _weights(weights: Mapping[str, Any]) -> tuple[bool, str]:
+    line = f"Weights: {weights['equal']} of {weights['total']} are equal bit for bit"
+    if weights["transformed"]:
+        line += f", {len(weights['transformed'])} of them after a declared transformation"
+    wrong = weights["unequal"]
+    line += f". {wrong[0]}" + (f", and {len(wrong) - 1} more" if len(wrong) > 1 else "") if wrong else ""
+    return weights["equal"] == weights["total"] and not wrong, f"{line}."
+
+
+def _proven(proven: Mapping[str, Any]) -> tuple[bool | None, str]:
+    if proven["skipped"]:
+        return None, f"Reach of the probes: not known, {proven['skipped']}."
+    tensors = proven["tensors"]
+    line = f"Reach of the probes: a change would be noticed in {tensors['proven']} of {tensors['total']} weights."
+    if proven["saturated"]:
+        line += f" Saturated outputs, which compare equal to almost anything: {', '.join(proven['saturated'])}."
+    enough = proven["required"] is None or proven["share"] >= proven["required"]
+    return (None if tensors["proven"] < tensors["total"] and enough else enough), line
+
+
+def _training(training: Mapping[str, Any]) -> tuple[bool | None, str]:
+    step = training["step"] or {"status": "skipped", "reason": "none was recorded"}
+    said = {
+        "equal": "one step in float64 agrees in loss, gradients and weights",
+        "differs": f"one step differs: {step.get('reason')}",
+        "known": f"the optimizer agrees; loss and gradients are not judged: {step.get('reason')}",
+        "skipped": f"no step was compared: {step.get('reason')}",
+    }[step["status"]]
+    slots = training["slots"]
+    state = f"{slots['equal']} of {slots['total']} optimizer slots equal bit for bit; " if slots["total"] else ""
+    told = None if step["status"] in ("skipped", "known") else True
+    return (told if training["ok"] else False), f"Training: {state}{said}."
