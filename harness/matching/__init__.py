@@ -15,6 +15,8 @@ from harness.matching.names import Stored, Variable, place_of, stored_arrays
 from harness.matching.rules import Rules, channels_last
 
 CASTS = ("none", "exact", "round")
+#: more ways than these are not tried
+ALTERNATIVES = 24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,7 @@ class Matching:
         left_out: (array, reason) of those that rules or ``only`` leave out.
         problems, ambiguous: what stands in the way, a line each.
         proposals: a possible pairing of what is ambiguous, in order; for a person to confirm.
+        alternatives: every way to pair what is ambiguous, if those are few; for known outputs to decide.
     """
 
     moves: list[Move] = field(default_factory=list)
@@ -56,6 +59,12 @@ class Matching:
     problems: list[str] = field(default_factory=list)
     ambiguous: list[str] = field(default_factory=list)
     proposals: list[tuple[Variable, Stored]] = field(default_factory=list)
+    alternatives: list[list[Move]] = field(default_factory=list)
+
+    def decided(self, chosen: Sequence[Move]) -> Matching:
+        """The matching with one of the alternatives."""
+        moves = sorted([*self.moves, *chosen], key=lambda move: move.target.order)
+        return replace(self, moves=moves, ambiguous=[], proposals=[], alternatives=[])
 
 
 def variables_of(described: Iterable[Mapping[str, Any]]) -> list[Variable]:
@@ -95,19 +104,25 @@ def match(
     found.problems += pairing.problems
     found.ambiguous += pairing.ambiguous
     found.proposals += pairing.proposals
-    for item, variable, basis in pairing.pairs:
+
+    def move(item: Stored, variable: Variable, basis: str) -> Move:
         more, problem = fitting.steps_to(item, variable, cast)
         if problem:
             found.problems.append(problem)
         original = next(s for s in stored if s.name == item.name)
-        found.moves.append(
-            Move(
-                target=variable, source=(item.name,), shape=original.shape, dtype=original.dtype,
-                transforms=(*steps[item.name], *more), basis=basis,
-            )
+        return Move(
+            target=variable, source=(item.name,), shape=original.shape, dtype=original.dtype,
+            transforms=(*steps[item.name], *more), basis=basis,
         )  # fmt: skip
+
+    found.moves += [move(item, variable, basis) for item, variable, basis in pairing.pairs]
+    found.alternatives = [
+        [move(item, variable, "the only one that gives the expected outputs") for item, variable in pairs]
+        for pairs in layers.assignments(pairing.choices, ALTERNATIVES)
+    ]
     _leftovers(found, rest, left, pairing, only)
     found.moves.sort(key=lambda move: move.target.order)
+    found.problems = list(dict.fromkeys(found.problems))
     return found
 
 

@@ -35,6 +35,7 @@ class Pairing:
     ambiguous: list[str] = field(default_factory=list)
     proposals: list[tuple[Variable, Stored]] = field(default_factory=list)
     set_aside: set[str] = field(default_factory=set)
+    choices: list[tuple[Weights, list[Group]]] = field(default_factory=list)
 
 
 def pair(
@@ -206,7 +207,10 @@ def within(arrays: Group, weights: Weights) -> list[tuple[Stored, Variable]]:
             if len(fitting) == 1 and sum(s.role == item.role for s in rest) == 1:
                 take(item, fitting[0])
     if rest and len(rest) == len(left) and all(s.index is not None and s.role is None for s in rest):
-        for item, variable in zip(sorted(rest, key=lambda s: s.order), list(left), strict=True):
+        # A Bidirectional's own order is forward, backward; a file has its groups in the order of the alphabet.
+        for item, variable in zip(
+            sorted(rest, key=lambda s: (s.side == "backward/", s.order)), list(left), strict=True
+        ):
             take(item, variable)
     for item in list(rest):
         fitting = [v for v in left if same_size(item, v)]
@@ -238,6 +242,7 @@ def _doubts(groups: dict[Path, Group], layers: dict[Path, Weights], done: Pairin
         alike = [other for other, w in layers.items() if fitting and complete(groups[fitting[0]], w)]
         if not fitting:
             continue
+        done.choices.append((weights, [groups[group] for group in fitting]))
         shapes = ", ".join(f"{v.role} {shape_text(v.shape)}" for v in weights)
         names = ", ".join("/".join(group) or groups[group][0].name for group in fitting)
         others = f" (and so does {', '.join('/'.join(o) for o in alike if o != layer)})" if len(alike) > 1 else ""
@@ -247,3 +252,20 @@ def _doubts(groups: dict[Path, Group], layers: dict[Path, Weights], done: Pairin
         open_groups = [g for g in fitting if not any(s in groups[g] for _, s in done.proposals)]
         if open_groups:
             done.proposals += [(v, s) for s, v in within(groups[open_groups[0]], weights)]
+
+
+def assignments(choices: Sequence[tuple[Weights, list[Group]]], limit: int) -> list[list[tuple[Stored, Variable]]]:
+    """Every way to give each layer a group of its own; none if there are more than ``limit``."""
+    found: list[list[tuple[Stored, Variable]]] = []
+
+    def choose(number: int, taken: set[str], pairs: list[tuple[Stored, Variable]]) -> None:
+        if number == len(choices):
+            found.append(pairs)
+            return
+        weights, groups = choices[number]
+        for group in groups:
+            if len(found) <= limit and group[0].name not in taken:
+                choose(number + 1, taken | {group[0].name}, [*pairs, *within(group, weights)])
+
+    choose(0, set(), [])
+    return found if len(found) <= limit else []

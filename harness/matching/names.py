@@ -47,6 +47,7 @@ class Stored:
         group: names from the outermost model to the layer, as far as they are known.
         role: canonical role, with ``forward/`` and ``backward/``; None if the name has no word for it.
         index: place among the weights of the layer, where the format tells.
+        side: ``forward/`` or ``backward/`` inside a Bidirectional, else nothing.
         order: place among all arrays.
     """
 
@@ -57,6 +58,7 @@ class Stored:
     group: tuple[str, ...] = ()
     role: str | None = None
     index: int | None = None
+    side: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +136,7 @@ def _stored(entry: Mapping[str, Any], order: int, layers: Collection[str]) -> St
         elif not _CELL.fullmatch(normal(part)):
             group.append(part)
     group += [rest] if rest else []
-    return Stored(group=tuple(group), role=side + role if role else None, index=index, **common)
+    return Stored(group=tuple(group), role=side + role if role else None, index=index, side=side, **common)
 
 
 def _repeats(layer: Sequence[str]) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,7 @@ class _Load:
         self.plan, self.expected = plan, expected
         self.rules = plan.rules
         self.samples: dict[str, Any] = {}
+        self.worker: Worker | None = None
 
     def body(self, stages: Stages) -> None:
         bundle, arrays = self._source(stages)
@@ -134,6 +136,7 @@ class _Load:
     def _fill_source(self, stages: Stages, worker: Worker, arrays: Arrays) -> Bundle:
         plan, spec = self.plan, self.plan.source_env
         op, files = self._model(plan.source_model, spec.keras_flavour)
+        self.worker = worker
         described = self._describe(stages, worker, "describe-source", op, files)
         if self.expected and self.expected.inputs:
             self.samples = self.expected.named("inputs", described["inputs"])
@@ -200,6 +203,8 @@ class _Load:
             arrays.entries, variables, self.rules, ordered=len(self.plan.sources) > 1, cast=policies.cast,
             only=policies.only if self.rules is self.plan.rules else (),
         )  # fmt: skip
+        if found.alternatives and self.expected and not found.problems:
+            found = self._decided(stages, found, arrays, described, op, files)
         self.matching = found
         rows = table.rows(found, policies.on_missing)
         stages.report["weights"] = table.section(rows, found)
@@ -209,13 +214,64 @@ class _Load:
         frozen = selection.frozen(variables, policies.freeze)
         fills = [{"layer": list(v.layer), "role": v.role, "fill": policies.on_missing} for v in found.missing]
         fills += [{"layer": list(v.layer), "role": v.role, "fill": "keep"} for v in found.skipped]
-        file = stages.space.jobs / f"plan-{side}.json"
-        moves = [move.as_plan() for move in found.moves]
-        write_json(str(file), {"moves": moves, "fills": fills, "frozen": [list(path) for path in frozen]})
+        file = self._plan_file(stages, side, found.moves, fills, frozen)
         op |= {"plan": "in/plan.json", "arrays": {"folder": "in/arrays", "index": arrays.index, "key": arrays.key}}
         files |= {"plan.json": file, "arrays": arrays.folder}
         stages.report["not_checked"] += table.not_checked(found, policies.on_missing)
         return rows
+
+    def _plan_file(
+        self, stages: Stages, name: str, moves: Sequence[matching.Move], fills: Any = (), frozen: Any = ()
+    ) -> Path:
+        file = stages.space.jobs / f"plan-{name}.json"
+        made = {
+            "moves": [move.as_plan() for move in moves],
+            "fills": list(fills),
+            "frozen": [list(path) for path in frozen],
+        }
+        write_json(str(file), made)
+        return file
+
+    def _decided(
+        self, stages: Stages, found: matching.Matching, arrays: Arrays, described: Mapping[str, Any], op: Mapping[str, Any],
+        files: Mapping[str, Path],
+    ) -> matching.Matching:  # fmt: skip
+        """The matching with the pairing that gives the expected outputs, if it is the only one that does."""
+        assert self.expected is not None
+        keep = [{"layer": list(v.layer), "role": v.role, "fill": "keep"} for v in (*found.missing, *found.skipped)]
+        plans = {
+            f"plan-{number}.json": self._plan_file(stages, f"try-{number}", [*found.moves, *chosen], keep)
+            for number, chosen in enumerate(found.alternatives)
+        }
+        inputs = self._expected_inputs(described)
+        samples = stages.space.jobs / "tried.npz"
+        np.savez(samples, **inputs)
+        given = {"folder": "in/arrays", "index": arrays.index, "key": arrays.key}
+        wanted = {
+            **op, "op": "try_plans", "plans": [f"in/{name}" for name in plans], "arrays": given,
+            "samples": "in/tried.npz", "outputs": "out/tried.npz",
+        }  # fmt: skip
+        assert self.worker is not None
+        job = stages.run(self.worker, "try", wanted, {**files, **plans, "arrays": arrays.folder, "tried.npz": samples})
+        reader = ArrayReader(str(job.folder / "out"), job.results[0]["arrays"])
+        outputs = self.expected.named("outputs", described["outputs"])
+        right = []
+        for number, chosen in enumerate(found.alternatives):
+            got = [reader.get(f"{number}/{index}") for index in range(len(outputs))]
+            if all(row.ok for row in comparisons(outputs, got, max(1, len(described["layers"])))):
+                right.append(chosen)
+        if len(right) == 1:
+            return found.decided(right[0])
+        count = f"{len(right)} of {len(found.alternatives)} pairings give the expected outputs"
+        return dataclasses.replace(found, ambiguous=[*found.ambiguous, count])
+
+    def _expected_inputs(self, described: Mapping[str, Any]) -> dict[str, Any]:
+        assert self.expected is not None
+        if self.expected.inputs:
+            return self.expected.named("inputs", described["inputs"])
+        if self.plan.options.samples is None:
+            raise HarnessError("expected-invalid", f"{self.expected.path} holds outputs and no inputs.")
+        return reference.samples(self.plan.options.samples, described["inputs"])
 
     def _weights(self, rows: list[dict[str, Any]], result: Mapping[str, Any]) -> dict[str, Any]:
         if not rows:
@@ -229,6 +285,7 @@ class _Load:
         environment = stages.environment(spec)
         worker = stages.start(environment, spec.keras_flavour)
         op, files = self._model(script, spec.keras_flavour)
+        self.worker = worker
         described = self._describe(stages, worker, "describe-target", op, files)
         before = stages.report["weights"]
         rows = self._matched(stages, arrays, described, op, files, "target")
@@ -256,11 +313,7 @@ class _Load:
 
     def _reference(self, stages: Stages, described: Mapping[str, Any]) -> Bundle:
         """What there is to compare with if no source model was run: the user's outputs, or nothing."""
-        inputs = self.expected.named("inputs", described["inputs"]) if self.expected and self.expected.inputs else {}
-        if self.expected and not inputs:
-            if self.plan.options.samples is None:
-                raise HarnessError("expected-invalid", f"{self.expected.path} holds outputs and no inputs.")
-            inputs = reference.samples(self.plan.options.samples, described["inputs"])
+        inputs = self._expected_inputs(described) if self.expected else {}
         outputs = self.expected.named("outputs", described["outputs"]) if self.expected else {}
         if not self.expected:
             stages.report["not_checked"].append(

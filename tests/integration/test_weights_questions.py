@@ -194,6 +194,35 @@ def test_outputs_that_were_kept_are_the_proof_where_there_is_no_old_script(run: 
     assert any(line.startswith("outputs: nothing to compare with was given") for line in done.report["not_checked"])
 
 
+def test_outputs_that_were_kept_decide_between_layers_of_equal_shape(run: Harness, tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    kernels, biases = rng.normal(scale=0.3, size=(2, 16, 16)).astype("f4"), rng.normal(size=(2, 16)).astype("f4")
+    # Named against their order: the first layer's weights are the second pair.
+    np.savez(tmp_path / "w.npz", a_kernel=kernels[1], a_bias=biases[1], b_kernel=kernels[0], b_bias=biases[0])
+    x = rng.normal(size=(4, 16)).astype("f4")
+    y = np.tanh(x @ kernels[0] + biases[0]) @ kernels[1] + biases[1]
+    np.savez(tmp_path / "right.npz", **{"input:x": x, "output:y": y})
+    np.savez(tmp_path / "wrong.npz", **{"input:x": x, "output:y": y + 0.01})
+    call = ("load-weights", "w.npz", "--builder", builder("orientation"), "--json")
+    done = run(*call, "--expected", "right.npz")
+    assert done.status == 0, done.text
+    rows = done.report["weights"]["tensors"]
+    assert (rows[0]["target"], rows[0]["source"]) == ("feature_layer/kernel", ["b_kernel"])
+    assert rows[0]["basis"] == "the only one that gives the expected outputs"
+    done = run(*call, "--expected", "wrong.npz")
+    assert (done.status, done.report["error"]["code"]) == (3, "weights-ambiguous")
+    assert any("0 of 2 pairings give the expected outputs" in line for line in done.report["error"]["details"])
+
+
+@pytest.mark.parametrize("file", ["new.weights.h5", "checkpoint"])
+def test_weights_files_of_tensorflow_2(run: Harness, once: Once, script: Callable[..., str], file: str) -> None:
+    made = once("new-weights", lambda folder: script("tf2.15", "new_weights.py", folder, BUILDERS) and None)
+    call = ("load-weights", made / file, "--builder", builder("sequences"), "--expected", made / "golden.npz")
+    done = run(*call, "--json")
+    assert done.status == 0, done.text
+    assert done.report["weights"]["equal"] == done.report["weights"]["total"] == 14
+
+
 class _Call:
     def __reduce__(self) -> object:
         return eval, ("open('witness', 'w').close()",)

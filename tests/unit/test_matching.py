@@ -205,6 +205,30 @@ def test_directions_of_a_bidirectional_are_told_apart() -> None:
     assert pairs(match(given, wanted))["bi/backward/kernel"] == "bi/bi/backward_lstm/lstm_cell/kernel"
 
 
+def test_numbered_variables_of_both_directions() -> None:
+    """Keras 3 numbers the variables of each direction; ``backward`` comes first in the file, and second in the layer."""
+    given = [
+        {
+            "name": f"bi/{side}/cell/{i}",
+            "layer": ["bi", side, "cell"],
+            "leaf": None,
+            "index": i,
+            "shape": [4, 4],
+            "dtype": "float32",
+        }
+        for side in ("backward_layer", "forward_layer")
+        for i in (0, 1)
+    ]
+    roles = [f"{side}/{role}" for side in ("forward", "backward") for role in ("kernel", "recurrent_kernel")]
+    found = pairs(match(given, model(*(("bi", role, (4, 4), "Bidirectional") for role in roles))))
+    assert list(found.values()) == [
+        "bi/forward_layer/cell/0",
+        "bi/forward_layer/cell/1",
+        "bi/backward_layer/cell/0",
+        "bi/backward_layer/cell/1",
+    ]
+
+
 def test_nested_models_keep_their_layers_apart() -> None:
     given = keras_file(("encoder", "dense_1/kernel:0", (8, 8)), ("decoder", "dense_2/kernel:0", (8, 8)))
     wanted = model(("decoder/dense", "kernel", (8, 8), "Dense"), ("encoder/dense", "kernel", (8, 8), "Dense"))

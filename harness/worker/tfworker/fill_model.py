@@ -1,4 +1,4 @@
-"""Operations ``describe_model`` and ``fill_model``: a model from a script or an architecture, and weights for it.
+"""Operations ``describe_model``, ``fill_model`` and ``try_plans``: a model from a script or an architecture, and weights for it.
 
 Request of both: ``{"flavour", "builder": "in/builder.py", "function": "build", "builder_name": "model.py"}`` or
 ``{"flavour", "architecture": "in/arch.json", "architecture_name"}``.
@@ -7,6 +7,8 @@ Request of both: ``{"flavour", "builder": "in/builder.py", "function": "build", 
 ``"plan": "in/plan.json"``, which holds ``moves`` (layer, role, name, transforms), ``fills`` (layer, role, fill) and
 ``frozen`` (layers); or, instead of both, ``"h5": "in/weights.h5"``, ``"backend"`` for what ``load_weights`` does. The
 result is a bundle (``"bundle": "out/bundle"`` and all that ``read_keras_h5`` takes), or saved models (``"forms"``).
+
+``try_plans`` has ``"plans": ["in/plan-0.json", ...]``, ``"samples"`` and ``"outputs"``: what each plan's weights give.
 """
 
 import hashlib
@@ -16,13 +18,14 @@ from typing import Any, Dict, List, Tuple
 import numpy as np
 
 from . import channels, compat, compat_target, cpu, h5_weights, keras1, script, transforms
-from .arrays import ArrayReader, sha256_array
+from .arrays import ArrayReader, ArrayWriter, sha256_array
 from .errors import Refusal
 from .files import read_json
 from .foreign_code import Code
 from .read_keras_arch import read_architecture
 from .repair import restore_axes
 from .roles import digests_of, roles_of
+from .samples import read_samples
 from .write_bundle import file_entry, write_bundle
 
 Owner = Tuple[List[str], Any, str, Any, bool]
@@ -113,7 +116,7 @@ def fill_model(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     if request.get("h5"):
         weights = _load(keras, model, request)
     else:
-        weights = _fill(keras, model, request)
+        weights = _fill(keras, model, request, request["plan"])
     result = {"weights": weights, "versions": compat.versions(keras)}
     if request.get("bundle"):
         result["written"] = write_bundle(keras, model, _found(request), request, context)
@@ -145,8 +148,29 @@ def _load(keras: Any, model: Any, request: Dict[str, Any]) -> Dict[str, Any]:
     return {"rows": rows, "renamed": pairs, "backend": backend, "unequal": []}
 
 
-def _fill(keras: Any, model: Any, request: Dict[str, Any]) -> Dict[str, Any]:
-    plan = read_json(request["plan"])
+def try_plans(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
+    """The outputs that the model gives with each of several plans: ``{"arrays": index entries}``, named plan/output."""
+    keras = compat.import_keras(request["flavour"])
+    context.step("build the model")
+    model = _model(keras, request)
+    inputs = _specs(compat.input_tensors(model), _input_names(keras, model))
+    arrays = read_samples(request["samples"], inputs)
+    entries = []  # type: List[Any]
+    context.step("try every pairing")
+    with ArrayWriter(request["outputs"]) as writer:
+        for number, plan in enumerate(request["plans"]):
+            _fill(keras, model, request, plan)
+            if _eager():
+                outputs = compat.flatten(model(arrays[0] if len(arrays) == 1 else arrays, training=False))
+            else:
+                outputs = compat.evaluator(keras, compat.input_tensors(model), list(model.outputs))(arrays)
+            for index, value in enumerate(outputs):
+                entries.append(writer.add("%d/%d" % (number, index), np.asarray(value)))
+    return {"arrays": entries}
+
+
+def _fill(keras: Any, model: Any, request: Dict[str, Any], path: str) -> Dict[str, Any]:
+    plan = read_json(path)
     arrays = request["arrays"]
     index = read_json(os.path.join(arrays["folder"], arrays["index"]))[arrays["key"]]
     reader = ArrayReader(arrays["folder"], index)

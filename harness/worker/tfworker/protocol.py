@@ -34,6 +34,7 @@ OPERATIONS = {
     "read_weights": "read_weights",
     "describe_model": "fill_model",
     "fill_model": "fill_model",
+    "try_plans": "fill_model",
     "replay": "replay",
     "replay_layers": "isolate",
     "replay_training": "training_keras3",

@@ -43,6 +43,16 @@ def new_head():
     )
 
 
+def sequences():
+    """A Bidirectional LSTM, whose two directions only their place tells apart, and two Dense layers of equal shape."""
+    layers = keras.layers
+    inputs = layers.Input(shape=(12, 4))
+    recurrent = layers.LSTM(5, return_sequences=True, recurrent_activation="sigmoid")
+    x = layers.Dense(10)(layers.Bidirectional(recurrent)(inputs))
+    x = layers.BatchNormalization()(layers.Dense(10, activation="relu")(layers.Dropout(0.2)(x)))
+    return keras.models.Model(inputs, layers.GlobalAveragePooling1D()(x))
+
+
 def fails():
     """Uses what no Keras has."""
     return keras.layers.NoSuchLayer()
