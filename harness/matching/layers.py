@@ -267,5 +267,6 @@ def assignments(choices: Sequence[tuple[Weights, list[Group]]], limit: int) -> l
             if len(found) <= limit and group[0].name not in taken:
                 choose(number + 1, taken | {group[0].name}, [*pairs, *within(group, weights)])
 
-    choose(0, set(), [])
+    if choices:
+        choose(0, set(), [])
     return found if len(found) <= limit else []

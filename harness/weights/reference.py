@@ -31,6 +31,13 @@ def samples(path: Path, inputs: list[dict[str, Any]]) -> dict[str, Any]:
     return {spec["name"]: array for spec, array in zip(inputs, arrays, strict=True)}
 
 
+def graph(described: Mapping[str, Any]) -> dict[str, Any]:
+    """As much of a graph as the bounds of a comparison need: how many layers there are, and what the last one is."""
+    layers = [{"name": row["name"], "class_name": row["class_name"], "calls": [{}]} for row in described["layers"]]
+    last = [described["layers"][-1]["name"], 0, 0]
+    return {"layers": layers, "inputs": [], "outputs": [last for _ in described["outputs"]]}
+
+
 def write(folder: Path, described: Mapping[str, Any], inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> Bundle:
     """A bundle with one set of probes, or none if there are no ``inputs``."""
     folder.mkdir()
@@ -45,7 +52,6 @@ def write(folder: Path, described: Mapping[str, Any], inputs: Mapping[str, Any],
     with ArrayWriter(str(folder / "weights.npz")):
         pass
     sets = [{"name": SAMPLES, "holds": "given with --expected", "continues": False, **names}] if inputs else []
-    layers = [{"name": row["name"], "class_name": row["class_name"], "calls": [{}]} for row in described["layers"]]
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "min_reader": SCHEMA_VERSION,
@@ -54,7 +60,7 @@ def write(folder: Path, described: Mapping[str, Any], inputs: Mapping[str, Any],
         "source": {"kind": "expected", "file": "-", "sha256": "0" * 64},
         "model": {
             "dialect": "none",
-            "graph": {"layers": layers, "inputs": [], "outputs": []},
+            "graph": graph(described),
             "inputs": described["inputs"],
             "outputs": described["outputs"],
             "training": {"optimizer_weights": False},

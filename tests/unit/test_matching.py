@@ -106,6 +106,15 @@ def test_two_candidates_of_the_same_shape_stop_the_run() -> None:
     assert caught.value.code == "weights-ambiguous"
 
 
+def test_known_outputs_may_choose_among_every_pairing() -> None:
+    found = match(arrays(fc1_w=(8, 8), fc1_b=(8,), fc2_w=(8, 8), fc2_b=(8,)), TWINS)
+    assert len(found.alternatives) == 2
+    assert {move.target.name: move.source for move in found.decided(found.alternatives[1]).moves}["a/kernel"] == (
+        "fc2_w",
+    )
+    assert match(arrays(a__kernel=(8, 8)), TWINS).alternatives == [], "nothing to choose"
+
+
 def test_files_in_the_order_of_the_command_line_decide() -> None:
     found = match(arrays(fc1_w=(8, 8), fc1_b=(8,), fc2_w=(8, 8), fc2_b=(8,)), TWINS, ordered=True)
     assert pairs(found)["b/kernel"] == "fc2_w"
