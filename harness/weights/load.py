@@ -20,7 +20,7 @@ from harness.errors import HarnessError
 from harness.job import Worker
 from harness.plan import FORMS
 from harness.verify import Evidence
-from harness.verify.tolerance import Bounds
+from harness.verify.tolerance import Bounds, noticed
 from harness.weights import reference, selection, table
 from harness.weights.expected import Expected, comparisons
 from harness.weights.plan import Script, WeightsPlan
@@ -142,7 +142,7 @@ class _Load:
             self.samples = self.expected.named("inputs", described["inputs"])
         op |= {
             "op": "fill_model", "bundle": "out/bundle", "dialect": spec.dialect, "environment": spec.name,
-            "harness_version": harness.__version__, "layer_budget": plan.options.layer_budget, "training": "off",
+            "harness_version": harness.__version__, "layer_budget": plan.options.layer_budget, "training": "off", "notice": noticed(),
             "source": f"in/{next(iter(files))}", "source_entry": stages.report["source"],
         }  # fmt: skip
         samples = self._sample_file(stages)
