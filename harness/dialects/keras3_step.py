@@ -184,6 +184,11 @@ def _convolutional_recurrent(layer: Layer) -> None:
         layer.config.pop(key, None)  # written by the base class, without effect here
 
 
+def _attention_of_heads(layer: Layer) -> None:
+    for key in ("query_shape", "key_shape", "value_shape"):
+        layer.config.pop(key, None)  # follow from its inputs
+
+
 def _depthwise(layer: Layer) -> None:
     _separable(layer)
     layer.config.pop("filters", None)
@@ -230,6 +235,7 @@ UP: Table = {
     **{f"ConvLSTM{rank}D": (_convolutional_recurrent,) for rank in (1, 2, 3)},
     "Attention": (),
     "AdditiveAttention": (),
+    "MultiHeadAttention": (_attention_of_heads,),
     "LayerNormalization": (),
     "LocallyConnected1D": (local.locally_connected,),
     "LocallyConnected2D": (local.locally_connected,),

@@ -194,7 +194,7 @@ def _index(part: Any) -> Any:
         if any(value is not None and not isinstance(value, int) for value in part.values()):
             raise UnknownError("its slices are computed in the model")
         return {"slice": [part["start"], part["stop"], part["step"]]}
-    if part == {"class_name": "__ellipsis__"}:
+    if part in ({"class_name": "__ellipsis__"}, "Ellipsis"):  # in a file, and as a live layer says it
         return "..."
     if part is None or (isinstance(part, int) and not isinstance(part, bool)):
         return part

@@ -15,6 +15,7 @@ from harness.errors import HarnessError
 from harness.report import terminal
 from harness.verify import reach
 from harness.verify.tolerance import noticed, relative_bound
+from harness.worker.tfworker import sensitivity
 
 GRAPH = {"layers": [{"class_name": "Dense", "name": "d", "calls": [{}]}]}
 
@@ -103,3 +104,13 @@ def test_the_terminal_names_the_share_and_what_is_not_proven() -> None:
     assert "not proven: c/kernel: no output depends on it" in text
     assert "b/kernel" not in text
     assert "the output y is 0 or 1 for every probe" in text
+
+
+def test_what_half_precision_rounds_away_is_not_noticed() -> None:
+    policy = {"class_name": "Policy", "config": {"name": "mixed_float16"}}
+    layers = [{"name": "d", "class_name": "Dense", "config": {"dtype": dtype}} for dtype in ("float32", policy)]
+    notice = noticed()
+    assert sensitivity.behind_rounding({"layers": layers[:1]}, notice) == notice
+    found = sensitivity.behind_rounding({"layers": layers}, notice)
+    assert found["float32"] == found["float16"] == notice["float16"]
+    assert found["bfloat16"] == notice["bfloat16"]

@@ -90,3 +90,26 @@ def test_a_function_without_an_equivalent_is_an_obstacle_that_names_it() -> None
     graph["layers"][1]["config"]["function"] = "math.bincount"
     (obstacle,) = dialects.translate(graph, [], "tf2.15", "keras-3", {}).obstacles
     assert obstacle.reason == "tf.math.bincount: no operation of Keras 3 is known to be the same"
+
+
+def test_attention_of_heads_takes_its_shapes_from_its_inputs() -> None:
+    config = {
+        "name": "l",
+        "num_heads": 2,
+        "key_dim": 3,
+        "query_shape": [None, 4, 6],
+        "key_shape": [None, 4, 6],
+        "value_shape": [None, 4, 6],
+    }
+    layer = {"name": "l", "class_name": "MultiHeadAttention", "config": config}
+    given = {"name": "x", "class_name": "InputLayer", "config": {"batch_input_shape": [None, 4, 6]}}
+    graph = {
+        "name": "net", "kind": "functional", "inputs": [X], "outputs": [["l", 0, 0]],
+        "layers": [
+            {**given, "calls": [{"inputs": [], "kwargs": {}}]},
+            {**layer, "calls": [{"inputs": [X], "kwargs": {"value": X}}]},
+        ],
+    }  # fmt: skip
+    done = dialects.translate(graph, [], "tf2.15", "keras-3", {})
+    assert done.obstacles == ()
+    assert done.graph["layers"][1]["config"] == {"name": "l", "num_heads": 2, "key_dim": 3}

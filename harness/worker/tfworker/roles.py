@@ -65,6 +65,8 @@ def _children(layer: Any) -> List[Any]:
     cells = getattr(layer, "cells", None)
     if isinstance(cells, (list, tuple)) or type(cells).__name__ == "ListWrapper":
         return [("cells/%d/" % i, cell) for i, cell in enumerate(cells)]
+    if type(layer).__name__ == "MultiHeadAttention":
+        return [("%s/" % name, getattr(layer, "_%s_dense" % name)) for name in ("query", "key", "value", "output")]
     if getattr(layer, "cell", None) is not None:
         return [("", layer.cell)]
     if hasattr(layer, "layers"):

@@ -41,10 +41,20 @@ def measure(
     whose layers are recorded; ``notice`` the relative change of an output of each dtype that verification notices.
     """
     try:
-        return _measure(keras, model, graph, owners, sets, notice)
+        return _measure(keras, model, graph, owners, sets, behind_rounding(graph, notice))
     except Exception as error:
         lines = str(error).strip().splitlines() or [""]
         return skipped("%s: %s" % (type(error).__name__, lines[0][:300]))
+
+
+def behind_rounding(graph: Any, notice: Dict[str, float]) -> Dict[str, float]:
+    """What is noticed in a model some of whose layers compute in half precision, whose rounding hides more."""
+    for _, layer in topology.leaves(graph):
+        dtype = (layer["config"] or {}).get("dtype")
+        dtype = (dtype.get("config") or {}).get("name") if isinstance(dtype, dict) else dtype
+        hidden = notice.get(str(dtype).replace("mixed_", ""), 0.0)
+        notice = {name: max(value, hidden) for name, value in notice.items()} if "float16" in str(dtype) else notice
+    return notice
 
 
 def _measure(keras: Any, model: Any, graph: Any, owners: List[Any], sets: List[Any], notice: Dict[str, float]) -> Any:
