@@ -41,7 +41,7 @@ def run_script(environment: Environment, folder: Path, script: str, *arguments: 
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout.strip().splitlines()[-1]
+    return (done.stdout.strip().splitlines() or [""])[-1]
 
 
 def make_family(name: str, environment: Callable[[str], Environment], folder: Path) -> None:
@@ -129,3 +129,35 @@ def test_missing_arguments_of_constructors_are_listed_at_once(run: Harness, corp
         f"anchors{index} (class AnchorBoxes): its constructor needs {lacking}" for index in (4, 5, 6, 7)
     ]
     assert "--layer-arguments" in error["remedy"]
+
+
+@pytest.fixture(scope="module")
+def guests(once: Once, environment: Callable[[str], Environment]) -> Path:
+    return once("guests", lambda folder: run_script(environment("tf1.15"), folder, "bad_lambdas.py", folder) and None)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "status", "code", "said"),
+    [
+        ("reads_a_file", [], 3, "layer-unsupported", "its graph reaches outside of itself (ReadFile)"),
+        ("calls_python", [], 3, "layer-unsupported", "its graph reaches outside of itself (PyFunc)"),
+        ("needs_a_global", [], 3, "code-missing", "it uses the name 'LEARNED_FACTOR', which is not in the file"),
+        ("runs_for_ever", ["--timeout", "15"], 5, "worker-timeout", "load the model"),
+        ("allocates_without_end", ["--memory", "4G"], 3, "source-not-loadable", "MemoryError"),
+    ],
+)
+def test_a_lambda_that_does_harm_is_stopped_and_reported(
+    name: str, options: list[str], status: int, code: str, said: str, guests: Path, run: Harness, tmp_path: Path
+) -> None:
+    done = run("migrate", guests / f"{name}.h5", *options, "--out", "out", "--json")
+    error = done.report["error"]
+    assert (done.status, error["code"]) == (status, code), done.text
+    assert said in " ".join([error["message"], *error["details"]])
+    left = {path.name for path in (tmp_path / "out").iterdir()}
+    assert not left & {"bundle", "model.keras", "harness_layers.py"}
+
+
+def test_bytecode_that_was_tampered_with_is_reported(guests: Path, run: Harness) -> None:
+    done = run("migrate", guests / "crashes.h5", "--out", "out", "--json")
+    assert done.status in (3, 5), done.text  # the interpreter dies, or meets what lies there by chance
+    assert done.report["error"]["code"] in ("worker-crashed", "source-not-loadable", "layer-unsupported")

@@ -34,7 +34,7 @@ from .foreign_code import entries, without_code
 from .graphs import neutral, prune
 
 _WEIGHTS = "_harness_carried_weights"
-REFUSED = "Supply the layer's source for the target with --target-objects, or save the model without it."
+REFUSED = "Replace these layers by others in the source model, or supply another version of them with --custom-objects FILE.py."
 
 
 def carried_layers(keras: Any, model: Any, graph: Dict[str, Any]) -> List[Any]:

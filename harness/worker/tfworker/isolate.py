@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Optional
 
 import numpy as np
 
-from . import compat, compat_target
+from . import carried, compat, compat_target
 from .arrays import ArrayReader, ArrayWriter
 from .files import read_json, write_json
 
@@ -21,6 +21,8 @@ def replay_layers(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     keras = compat.import_keras(request["flavour"])
     manifest = read_json(os.path.join(request["bundle"], "manifest.json"))
     reader = ArrayReader(request["bundle"], manifest["arrays"])
+    if "carried-layers" in manifest["required_features"]:
+        carried.register()
     context.step("load the saved model")
     model = compat_target.load(keras, request["model"], request["format"])
     context.step("replay single layers")
