@@ -139,11 +139,22 @@ def _largest(layer: Layer) -> None:
     made.done(x, why="TF 1.12 loses an activation right before the maximum over an axis; a change of shape prevents it")
 
 
+def _one_axis(layer: Layer) -> None:
+    """A list of one axis is that axis; TF 1.x takes no list."""
+    axis = layer.config.get("axis")
+    if isinstance(axis, list):
+        if len(axis) == 1:
+            layer.set("axis", axis[0], "TF 1.x takes a number")
+        else:
+            layer.refuse(f"softmax over the axes {axis}: TF 1.x takes one axis", "reshape around it")
+
+
 def _table(dialect: str) -> Table:
     return {
         **dict.fromkeys(ARGUMENTS[dialect], ()),
         EVERY: (common, _objects, *([_no_radial_constraint] if dialect == "tf1.12" else []), _activation(dialect)),
         "InputLayer": (_input,),
+        "Softmax": (_one_axis,),
         **(dict.fromkeys(_MAXIMA, (_largest,)) if dialect == "tf1.12" else {}),
         "BatchNormalization": (_renormalised,),
         "BatchNormalizationV1": (rename_class("BatchNormalization"), _renormalised),
