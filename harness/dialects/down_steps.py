@@ -20,6 +20,7 @@ from harness.dialects.rebuild import (
     is_fused,
 )
 from harness.dialects.rules import EVERY, Layer, Rule, Table
+from harness.dialects.tf1_steps import masked_stack
 
 #: note from one step back to the next: the last output of a masked layer is the last valid one
 _KEEPS_LAST_OUTPUT = "keeps_last_output"
@@ -156,16 +157,6 @@ def _loses_mask(layer: Layer) -> None:
         layer.refuse(f"TF 1.12 and 1.13 lost the mask at {layer.class_name}", _NO_MASK)
 
 
-def _masked_stack(layer: Layer) -> None:
-    cell = layer.config.get("cell") or {}
-    cells = (cell.get("config") or {}).get("cells") or ()
-    if layer.masked and cell.get("class_name") == "StackedRNNCells" and len(cells) > 1:
-        layer.refuse(
-            "a mask over stacked cells: TF 1.12 mixed up the states of the cells at masked steps",
-            "use one RNN layer for each cell",
-        )
-
-
 def _sparse_kernel(layer: Layer) -> None:
     if layer.config.get("implementation") == 3:
         layer.refuse("TF 1.12 has no implementation=3, which stores the kernel in another form", "use tf1.15")
@@ -228,7 +219,7 @@ DOWN_1_12: Table = {
     "GlobalMaxPooling1D": (_FORMAT,),
     "MaxPooling1D": (_FORMAT,),
     "LSTM": _RECURRENT,
-    "RNN": (_masked_stack, *_RECURRENT),
+    "RNN": (masked_stack, *_RECURRENT),
     "SimpleRNN": _RECURRENT,
     "UpSampling2D": (lacks("TF 1.12", interpolation="nearest"),),
 }

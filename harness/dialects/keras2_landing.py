@@ -64,7 +64,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _input(layer: Layer) -> None:
+def dense_input(layer: Layer) -> None:
     if layer.config.pop("sparse", False) or layer.config.pop("ragged", False):
         layer.refuse("sparse and ragged inputs are not migrated", "densify the input in the source model")
 
@@ -151,7 +151,7 @@ def _table(dialect: str) -> Table:
     rules: Table = {
         EVERY: (common, _activation(dialect)),
         **dict.fromkeys(ARGUMENTS[dialect], ()),
-        "InputLayer": (_input,),
+        "InputLayer": (dense_input,),
         "BatchNormalization": (normalization.virtual_batches, normalization.renormalised),
         "Bidirectional": (_bidirectional,),
         "RNN": (_reversed_states,),

@@ -7,7 +7,7 @@ came later are respelled where the older one has the same thing, built from laye
 from __future__ import annotations
 
 from harness.dialects.expand import Expansion
-from harness.dialects.keras2_landing import ARGUMENTS, ENDS_WITH_ACTIVATION, common
+from harness.dialects.keras2_landing import ARGUMENTS, ENDS_WITH_ACTIVATION, common, dense_input
 from harness.dialects.rules import EVERY, Layer, Rule, Table, refuse, rename_class
 
 _ACTIVATIONS = {
@@ -99,11 +99,6 @@ def _activation(dialect: str) -> Rule:
     return rule
 
 
-def _input(layer: Layer) -> None:
-    if layer.config.pop("sparse", False) or layer.config.pop("ragged", False):
-        layer.refuse("sparse and ragged inputs are not migrated", "densify the input in the source model")
-
-
 def _renormalised(layer: Layer) -> None:
     """TF 1.x keeps running sums and their weights, later versions the quotients alone."""
     if layer.config.get("renorm") and "renorm_mean_weight" not in layer.weight_shapes:
@@ -153,7 +148,7 @@ def _table(dialect: str) -> Table:
     return {
         **dict.fromkeys(ARGUMENTS[dialect], ()),
         EVERY: (common, _objects, *([_no_radial_constraint] if dialect == "tf1.12" else []), _activation(dialect)),
-        "InputLayer": (_input,),
+        "InputLayer": (dense_input,),
         "Softmax": (_one_axis,),
         **(dict.fromkeys(_MAXIMA, (_largest,)) if dialect == "tf1.12" else {}),
         "BatchNormalization": (_renormalised,),

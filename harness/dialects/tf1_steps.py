@@ -30,7 +30,7 @@ def loses_mask(layer: Layer) -> None:
         layer.mask_rule = "none"
 
 
-def _masked_stack(layer: Layer) -> None:
+def masked_stack(layer: Layer) -> None:
     cell = layer.config.get("cell") or {}
     cells = (cell.get("config") or {}).get("cells") or ()
     if layer.masked and cell.get("class_name") == "StackedRNNCells" and len(cells) > 1:
@@ -41,7 +41,7 @@ def _masked_stack(layer: Layer) -> None:
 
 
 UP_1_13: Table = {
-    "RNN": (_masked_stack,),
+    "RNN": (masked_stack,),
     "Bidirectional": (keeps_masked_steps,),
     "Conv2DTranspose": (_transposed_dilation,),
     "Conv3DTranspose": (_transposed_dilation,),

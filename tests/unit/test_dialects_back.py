@@ -146,6 +146,25 @@ def test_swish_is_the_input_times_its_sigmoid() -> None:
     assert done.weights["l/kernel"] == {"layer": ["l", "linear"], "role": "kernel", "transforms": []}
 
 
+def test_softmax_takes_a_number_again() -> None:
+    assert made(translate("Softmax", {"axis": [1]}, old="tf2.15", new="tf1.12"))["config"]["axis"] == 1
+    (reason,) = reasons(translate("Softmax", {"axis": [1, 2]}, old="tf2.15", new="tf1.12"))
+    assert reason.startswith("softmax over the axes [1, 2]")
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "made_of"),
+    [
+        ("GlobalMaxPooling1D", [None, 6, 5], ["Reshape", "GlobalMaxPooling2D"]),
+        ("GlobalMaxPooling2D", [None, None, None, 5], ["Reshape", "GlobalMaxPooling1D"]),
+    ],
+)
+def test_tensorflow_1_12_cannot_take_a_maximum_apart(name: str, shape: list[int | None], made_of: list[str]) -> None:
+    config = {"data_format": "channels_last"}
+    assert classes(translate(name, dict(config), shape, old="tf2.3", new="tf1.12")) == made_of
+    assert made(translate(name, dict(config), shape, old="tf2.3", new="tf1.15"))["class_name"] == name
+
+
 def test_a_causal_mask_is_an_argument_of_the_constructor_again() -> None:
     config = {"use_scale": False, "score_mode": "dot", "dropout": 0.0}
     graph = graph_of("Attention", config, masked=False)
