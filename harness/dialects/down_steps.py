@@ -180,7 +180,7 @@ _RECURRENT = (_zero_output, lacks("TF 1.12", time_major=False, zero_output_for_m
 _FORMAT = lacks("TF 1.12", data_format="channels_last")  # or takes it, and forgets it in its config
 
 DOWN_2_3: Table = {
-    EVERY: (lacks("TF 2.3", keepdims=False, synchronized=False), training_only("TF 2.3", _RANDOM)),
+    EVERY: (lacks("TF 2.3", keepdims=False, optional=False, synchronized=False), training_only("TF 2.3", _RANDOM)),
     "AdditiveAttention": _ATTENTION,
     "Attention": _ATTENTION,
     "BatchNormalization": (_small_epsilon,),

@@ -146,6 +146,15 @@ def test_swish_is_the_input_times_its_sigmoid() -> None:
     assert done.weights["l/kernel"] == {"layer": ["l", "linear"], "role": "kernel", "transforms": []}
 
 
+def test_the_input_of_a_newer_keras_2_loses_what_says_nothing() -> None:
+    graph = graph_of("Dense", {"units": 2}, masked=False)
+    graph["layers"][0]["config"]["optional"] = False
+    assert dialects.translate(graph, [], "tf2.15", "tf1.15", {}).obstacles == ()
+    graph["layers"][0]["config"]["optional"] = True
+    (reason,) = reasons(dialects.translate(graph, [], "tf2.15", "tf1.15", {}))
+    assert reason.startswith("TF 2.3 has no argument optional")
+
+
 def test_softmax_takes_a_number_again() -> None:
     assert made(translate("Softmax", {"axis": [1]}, old="tf2.15", new="tf1.12"))["config"]["axis"] == 1
     (reason,) = reasons(translate("Softmax", {"axis": [1, 2]}, old="tf2.15", new="tf1.12"))

@@ -33,6 +33,8 @@ from .files import write_json
 from .foreign_code import entries, without_code
 from .graphs import neutral, prune
 
+#: packages that Keras comes in
+OWN = ("keras", "tensorflow", "tf_keras")
 _WEIGHTS = "_harness_carried_weights"
 REFUSED = "Replace these layers by others in the source model, or supply another version of them with --custom-objects FILE.py."
 
@@ -90,7 +92,7 @@ def _all_layers(model: Any) -> Iterator[Any]:
 def is_foreign(keras: Any, live: Any) -> bool:
     """Whether a live layer, or one that it wraps, is made of code that no Keras brings along."""
     own = type(live).__module__.split(".layers.")[0].split(".engine.")[0]
-    if type(live).__name__ in ("Lambda", "TensorFlowOpLayer") or not own.startswith(("keras", "tensorflow")):
+    if type(live).__name__ in ("Lambda", "TensorFlowOpLayer") or not own.startswith(OWN):
         return True
     functions = [getattr(live, key, None) for key in ("activation", "recurrent_activation")]
     if any(_is_code(function) for function in functions):
@@ -104,7 +106,7 @@ def is_foreign(keras: Any, live: Any) -> bool:
 
 def _is_code(function: Any) -> bool:
     module = getattr(function, "__module__", None) or ""
-    return callable(function) and not module.startswith(("keras", "tensorflow"))
+    return callable(function) and not module.startswith(OWN)
 
 
 def weights_of(live: Any) -> List[Any]:
