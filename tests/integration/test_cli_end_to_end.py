@@ -147,7 +147,7 @@ def test_kept_job_folders_hold_no_dead_link(run: Harness, mini: Run, tmp_path: P
     done = run("import", mini.out / "bundle", "--out", "out", "--keep-jobs")
     assert done.status == 0, done.text
     links = [path for path in (tmp_path / "out" / "jobs").rglob("*") if path.is_symlink()]
-    assert len(links) == 4
+    assert len(links) >= 4
     assert [link for link in links if not link.exists()] == []
 
 

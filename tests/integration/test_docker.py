@@ -87,7 +87,7 @@ def test_images_of_older_locks_are_pruned(client: docker.DockerClient, image: Ca
     kept = image("tf1.15")
     old, _ = client.images.build(
         fileobj=io.BytesIO(f"FROM {os.environ['HARNESS_PYTHON_IMAGE'].replace('{python}', '3.7')}".encode()),
-        labels={NAME: "tf1.15", "tf-migration-harness.key": "0" * 16}, tag="tf-migration-harness/tf1.15:old",
+        rm=True, labels={NAME: "tf1.15", "tf-migration-harness.key": "0" * 16}, tag="tf-migration-harness/tf1.15:old",
     )  # fmt: skip
     assert "tf-migration-harness/tf1.15:old" in old.tags
     assert "tf-migration-harness/tf1.15:old" in DockerBackend().prune(specs.values())
