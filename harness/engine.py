@@ -396,8 +396,14 @@ def prove(
         if stages.space.path in path.parents:
             mark = "" if made["status"] == "verified" else ".diverged"
             final = stages.space.path / f"{path.stem}{mark}{path.suffix}"
+            links = [
+                link
+                for link in stages.space.jobs.glob("*/in/*")
+                if link.is_symlink() and link.resolve() == path.resolve()
+            ]
             os.rename(path, final)
-            _link(stages.space.jobs / f"replay-{form}" / "in" / FORMS[form][1], final)  # the job can be run again
+            for link in links:  # the jobs can be run again
+                _link(link, final)
             made["artifacts"].append(report.file_artifact(final, stages.space.path, form))
 
 
