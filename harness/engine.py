@@ -253,14 +253,20 @@ def export_bundle(stages: Stages, plan: Plan, worker: Worker) -> Bundle:
         files["samples.npz"] = options.samples
         op["samples"] = "in/samples.npz"
     options.code.add_to(op, files)
-    with stages.timed("export"):
-        done = stages.run(worker, "export", op, files)
-        worker.stop()
-        os.rename(done.folder / "out" / "bundle", stages.space.path / "bundle")
-    bundle = open_bundle(stages, stages.space.path / "bundle")
+    bundle = open_bundle(stages, run_export(stages, worker, op, files))
     if plan.note:
         stages.report["source"]["note"] = plan.note
     return bundle
+
+
+def run_export(stages: Stages, worker: Worker, op: Mapping[str, Any], files: Mapping[str, Path]) -> Path:
+    """The bundle that an export job makes, in the run's own folder; the worker is ended."""
+    folder = stages.space.path / "bundle"
+    with stages.timed("export"):
+        done = stages.run(worker, "export", op, files)
+        worker.stop()
+        os.rename(done.folder / "out" / "bundle", folder)
+    return folder
 
 
 def open_bundle(stages: Stages, folder: Path) -> Bundle:

@@ -13,7 +13,7 @@ from harness import report
 from harness.artifact.kinds import sha256_of_files
 from harness.backends import WORKER_FOLDER, Environment
 from harness.bundle import Bundle
-from harness.engine import Outcome, Stages, run_stages
+from harness.engine import Outcome, Stages, run_export, run_stages
 from harness.envspec import EnvSpec
 from harness.graph_plan import FORMAT, GraphPlan
 from harness.job import Worker
@@ -94,11 +94,7 @@ def _source_entry(plan: GraphPlan) -> dict[str, Any]:
 
 def _export(stages: Stages, plan: GraphPlan, worker: Worker) -> Bundle:
     op, files = read_op(plan)
-    with stages.timed("export"):
-        done = stages.run(worker, "export", op, files)
-        worker.stop()
-        os.rename(done.folder / "out" / "bundle", stages.space.path / "bundle")
-    bundle = open_bundle(stages, stages.space.path / "bundle")
+    bundle = open_bundle(stages, run_export(stages, worker, op, files))
     if plan.note:
         stages.report["source"]["note"] = plan.note
     return bundle
