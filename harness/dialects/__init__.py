@@ -401,8 +401,8 @@ class _Run:
         """A layer whose computation the bundle holds as graphs; tensors among its arguments become inputs."""
         why = "its Python code is not needed any more: the operations that it consists of were recorded"
         where = "/".join(path)
-        if self.new != "keras-3":
-            remedy = "migrate to a target with Keras 3"
+        if self.new.startswith("tf1."):
+            remedy = "migrate to a target of TensorFlow 2"
             self.obstacles.append(
                 Obstacle(layer=where, class_name=entry["class_name"], reason="it is a recorded graph", remedy=remedy)
             )

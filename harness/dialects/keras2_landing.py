@@ -155,6 +155,8 @@ def _table(dialect: str) -> Table:
         "BatchNormalization": (normalization.virtual_batches, normalization.renormalised),
         "Bidirectional": (_bidirectional,),
         "RNN": (_reversed_states,),
+        # TensorFlow 2.3 fails when it is called with this padding.
+        "SeparableConv1D": (rebuild.causal_separable,) if dialect == "tf2.3" else (),
         "UpSampling2D": (_upsampling,),
         "ReLU": (activations.negative_threshold,),
         "Softmax": (rebuild.softmax_without_mask,),

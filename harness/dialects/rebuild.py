@@ -119,7 +119,7 @@ def bilinear_upsampling(layer: Layer) -> None:
 
 
 def causal_separable(layer: Layer) -> None:
-    """SeparableConv1D lost ``padding="causal"``: pad on the left, then a valid convolution."""
+    """SeparableConv1D without ``padding="causal"``: pad on the left, then a valid convolution."""
     if layer.config.get("padding") != "causal":
         return
     kernel, dilation = (_first(layer.config[key]) for key in ("kernel_size", "dilation_rate"))
@@ -127,7 +127,7 @@ def causal_separable(layer: Layer) -> None:
     x = made.add("ZeroPadding1D", {"padding": [dilation * (kernel - 1), 0]}, *made.inputs)
     x = made.add("SeparableConv1D", {**layer.config, "padding": "valid"}, x, name="conv")
     _move_weights(layer, "conv")
-    made.done(x, why="Keras 3's SeparableConv1D has no causal padding")
+    made.done(x, why="SeparableConv1D of this Keras does no causal padding")
 
 
 def _first(value: Any) -> int:

@@ -2,15 +2,15 @@
 
 A carried layer is one whose Python source stayed behind. Its computation was traced in the old TensorFlow and stands
 in the model's configuration as data: a list of TensorFlow operations. Import this module before `keras.models.load_model`.
-It depends on TensorFlow and Keras 3 only and may be copied next to the model.
+It depends on TensorFlow and its Keras only and may be copied next to the model. For a model of `tf_keras`, import that first.
 """
 
 import base64
 import hashlib
 import json
+import sys
 import zlib
 
-import keras
 import numpy as np
 import tensorflow as tf
 from google.protobuf import json_format
@@ -220,6 +220,10 @@ def _number(value):
     return float(value) if isinstance(value, str) else value
 
 
+def _version(text):
+    return tuple(int(part) for part in text.split(".")[:2])
+
+
 def pack(array):
     """An array as JSON: numbers as compressed base64 of little-endian bytes, byte strings one by one."""
     array = np.asarray(array)
@@ -240,8 +244,14 @@ def unpack(value):
     return np.frombuffer(data, np.dtype(value["dtype"]).newbyteorder("<")).reshape(value["shape"])
 
 
-@keras.saving.register_keras_serializable(package="harness", name="GraphLayer")
-class GraphLayer(keras.layers.Layer):
+class _Held:
+    """What Keras 2 is not to look into: it wraps the lists and dicts that a layer has, and tracks them."""
+
+    def __init__(self, **held):
+        self.__dict__.update(held)
+
+
+class _GraphLayer:
     """A layer of an old model as the TensorFlow operations that it consisted of, with weights, phases and gradients.
 
     Args:
@@ -255,34 +265,36 @@ class GraphLayer(keras.layers.Layer):
 
     def __init__(self, origin, weights, sites, graphs, arrays, returns_list=False, **kwargs):
         super().__init__(**kwargs)
-        self._data = {"origin": origin, "weights": weights, "sites": sites, "graphs": graphs, "arrays": arrays}
-        self._data["returns_list"] = returns_list
+        data = {"origin": origin, "weights": weights, "sites": sites, "graphs": graphs, "arrays": arrays}
+        held = {name: unpack(value) for name, value in arrays.items()}
         self.supports_masking = True
         self.supports_jit = False  # XLA does not know every operation, and no free loops
-        held = {name: unpack(value) for name, value in arrays.items()}
-        self._graphs = {key: Graph(graph, held.__getitem__) for key, graph in graphs.items()}
-        self._functions = {}
-        self._by_role = {
-            row["role"]: self.add_weight(
-                name=row["role"],
-                shape=row["shape"],
-                dtype=row["dtype"],
-                trainable=row["trainable"],
-                initializer="zeros",
-            )
-            for row in weights
-        }
+        self._held = _Held(
+            data={**data, "returns_list": returns_list},
+            graphs={key: Graph(graph, held.__getitem__) for key, graph in graphs.items()},
+            functions={},
+            by_role={
+                row["role"]: self.add_weight(
+                    name=row["role"],
+                    shape=row["shape"],
+                    dtype=row["dtype"],
+                    trainable=row["trainable"],
+                    initializer="zeros",
+                )
+                for row in weights
+            },
+        )
         self.built = True
 
     def get_config(self):
-        return {**super().get_config(), **self._data}
+        return {**super().get_config(), **self._held.data}
 
     def build(self, *args, **kwargs):
         self.built = True
 
     def roles(self):
         """(role, weight) of every weight."""
-        return list(self._by_role.items())
+        return list(self._held.by_role.items())
 
     def call(self, inputs, training=None, mask=None, site=None):
         tensors = tf.nest.flatten(inputs)
@@ -296,24 +308,12 @@ class GraphLayer(keras.layers.Layer):
             lambda: self._run(described["inference"], tensors, masks),
         )
 
-    def compute_output_spec(self, inputs, training=None, mask=None, site=None):
-        tensors = tf.nest.flatten(inputs)
-        described = self._site(tensors, site)
-        batch = tensors[0].shape[0] if tensors and len(tensors[0].shape) else None
-        made = []
-        for _, shape, dtype in described["inference"]["outputs"]:
-            if shape is None:
-                raise ValueError("the layer %r gives a tensor of unknown rank" % self.name)
-            shape = [batch if i == 0 and size is None else size for i, size in enumerate(shape)]
-            made.append(keras.KerasTensor(shape, dtype=dtype))
-        return made if self._data["returns_list"] else made[0]
-
     def compute_mask(self, inputs, previous_mask):
         site = self._site(tf.nest.flatten(inputs), None)
         if site["mask"] is None:
             return None
         given = self._masks(tf.nest.flatten(inputs), previous_mask)[site["mask"]["input"]]
-        return [given for _ in site["inference"]["outputs"]] if self._data["returns_list"] else given
+        return [given for _ in site["inference"]["outputs"]] if self._held.data["returns_list"] else given
 
     def _masks(self, tensors, mask):
         masks = list(mask) if isinstance(mask, (list, tuple)) else [mask]
@@ -321,7 +321,7 @@ class GraphLayer(keras.layers.Layer):
 
     def _site(self, tensors, site):
         """The site of a call: the one that is named, or the first whose shapes fit."""
-        sites = self._data["sites"]
+        sites = self._held.data["sites"]
         if site is not None or len(sites) == 1:
             return sites[site or 0]
         for described in sites:
@@ -333,11 +333,11 @@ class GraphLayer(keras.layers.Layer):
     def _run(self, phase, tensors, masks):
         # A function of its own even inside of another: tapes do not see operations that are imported.
         key = json.dumps([phase["graph"], phase["outputs"], phase["updates"], [m is not None for m in masks]])
-        if key not in self._functions:
-            self._functions[key] = tf.function(
-                lambda *given: self._inside(phase, given[0], given[1]), autograph=False, reduce_retracing=True
+        if key not in self._held.functions:
+            self._held.functions[key] = tf.function(
+                lambda *given: self._inside(phase, given[0], given[1]), autograph=False, **_RELAXED
             )
-        return self._functions[key](list(tensors), list(masks))
+        return self._held.functions[key](list(tensors), list(masks))
 
     def _inside(self, phase, tensors, masks):
         tensors = [tf.cast(tensor, dtype) for tensor, (_, dtype) in zip(tensors, phase["specs"])]
@@ -360,10 +360,10 @@ class GraphLayer(keras.layers.Layer):
         given = [*tensors, *(mask for mask in masks if mask is not None)]
         feeds = dict(zip(gradient["given"], given))
         feeds.update((name, outgoing[index]) for index, name in gradient["outgoing"])
-        held = {name: self._by_role[role].value for name, role in gradient["variables"].items()}
-        roles = {weight.value.ref(): role for role, weight in self._by_role.items()}
+        held = {name: _variable(self._held.by_role[role]) for name, role in gradient["variables"].items()}
+        roles = {_variable(weight).ref(): role for role, weight in self._held.by_role.items()}
         names = gradient["inputs"] + [gradient["weights"].get(roles.get(v.ref())) for v in variables]
-        made = iter(self._graphs[gradient["graph"]].run(feeds, held, [name for name in names if name]))
+        made = iter(self._held.graphs[gradient["graph"]].run(feeds, held, [name for name in names if name]))
         found = [next(made) if name else None for name in names]
         count = len(gradient["inputs"])
         return (found[:count], found[count:]) if len(variables) else found[:count]
@@ -375,12 +375,12 @@ class GraphLayer(keras.layers.Layer):
                 # What the source had a mask for, and is given none now, counts whole.
                 shape = tf.shape(tensor)[:2]
                 feeds[name] = tf.ones(shape, tf.bool) if mask is None else tf.cast(mask, tf.bool)
-        variables = {name: self._by_role[role].value for name, role in phase["variables"].items()}
+        variables = {name: _variable(self._held.by_role[role]) for name, role in phase["variables"].items()}
         names = [name for name, _, _ in phase["outputs"]]
-        made = self._graphs[phase["graph"]].run(feeds, variables, names, phase["updates"])
+        made = self._held.graphs[phase["graph"]].run(feeds, variables, names, phase["updates"])
         for tensor, (_, shape, _) in zip(made, phase["outputs"]):
             tensor.set_shape(shape)
-        return made if self._data["returns_list"] else made[0]
+        return made if self._held.data["returns_list"] else made[0]
 
 
 def _fits(tensor, spec):
@@ -388,3 +388,63 @@ def _fits(tensor, spec):
     return len(tensor.shape) == len(shape) and all(
         a is None or b is None or a == b for a, b in zip(tuple(tensor.shape), shape)
     )
+
+
+def _variable(weight):
+    """The tf.Variable of a weight: Keras 3's variables hold one, Keras 2's are one."""
+    return weight if isinstance(weight, tf.Variable) else weight.value
+
+
+#: the argument that keeps a tf.function from being traced for every batch size had another name before TF 2.9
+_RELAXED = {"reduce_retracing" if _version(tf.__version__) >= (2, 9) else "experimental_relax_shapes": True}
+
+
+def _for_keras_3(keras):
+    @keras.saving.register_keras_serializable(package="harness", name="GraphLayer")
+    class GraphLayer(_GraphLayer, keras.layers.Layer):
+        __doc__ = _GraphLayer.__doc__
+
+        def compute_output_spec(self, inputs, training=None, mask=None, site=None):
+            tensors = tf.nest.flatten(inputs)
+            described = self._site(tensors, site)
+            batch = tensors[0].shape[0] if tensors and len(tensors[0].shape) else None
+            made = []
+            for _, shape, dtype in described["inference"]["outputs"]:
+                if shape is None:
+                    raise ValueError("the layer %r gives a tensor of unknown rank" % self.name)
+                shape = [batch if i == 0 and size is None else size for i, size in enumerate(shape)]
+                made.append(keras.KerasTensor(shape, dtype=dtype))
+            return made if self._held.data["returns_list"] else made[0]
+
+    return GraphLayer
+
+
+def _for_keras_2(keras):
+    @keras.utils.register_keras_serializable(package="harness", name="GraphLayer")
+    class GraphLayer(_GraphLayer, keras.layers.Layer):
+        __doc__ = _GraphLayer.__doc__
+
+    return GraphLayer
+
+
+def graph_layer(keras):
+    """The class for a Keras; made, and known to it under the name ``harness>GraphLayer``, once."""
+    if keras not in _MADE:
+        major = int(getattr(keras, "__version__", tf.__version__).split(".")[0])
+        _MADE[keras] = _for_keras_3(keras) if major >= 3 else _for_keras_2(keras)
+    return _MADE[keras]
+
+
+def _own_keras():
+    """Keras 3 where it is TensorFlow's, else the Keras 2 that is part of it."""
+    if _version(tf.__version__) < (2, 16):
+        return tf.keras
+    import keras
+
+    return keras
+
+
+_MADE = {}
+GraphLayer = graph_layer(_own_keras())
+if "tf_keras" in sys.modules:
+    GraphLayer = graph_layer(sys.modules["tf_keras"])

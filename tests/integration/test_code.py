@@ -118,6 +118,19 @@ def test_real_files_are_migrated_with_what_they_lack(name: str, run: Harness, co
         assert module.read_bytes() == (WORKER_FOLDER / "harness_layers.py").read_bytes()
 
 
+def test_keras_2_takes_layers_made_of_code_too(run: Harness, corpus: Path, tmp_path: Path) -> None:
+    """The oldest Keras 2 that is a target, in both of its forms; nothing of TensorFlow 1's code is left."""
+    model = corpus / "k_ssd7_203" / "ssd7_0.h5"
+    done = run(
+        *("migrate", model, "--to", "tf2.3", "--format", "h5", "--format", "saved_model", "--out", "out", "--json"),
+        *("--custom-objects", SCRIPTS / "corpus_objects.py", "--layer-arguments", SCRIPTS / "corpus_arguments.toml"),
+    )
+    assert done.status == 0, done.text
+    assert {row["way"] for row in done.report["code"]} == {"carried"}
+    assert {row["format"] for row in done.report["outputs"]} == {"h5", "saved_model"}
+    assert (tmp_path / "out" / "harness_layers.py").is_file()
+
+
 def test_missing_arguments_of_constructors_are_listed_at_once(run: Harness, corpus: Path) -> None:
     model = corpus / "k_ssd7_203" / "ssd7_0.h5"
     done = run("migrate", model, "--custom-objects", SCRIPTS / "corpus_objects.py", "--json")

@@ -32,7 +32,7 @@ def make(keras: Any, layer: Dict[str, Any]) -> Any:
     """The live layer of a filled entry, native where its meaning is known; ``way`` in the entry says which."""
     import harness_layers
 
-    made = harness_layers.GraphLayer(name=layer["name"], **layer["config"])
+    made = harness_layers.graph_layer(keras)(name=layer["name"], **layer["config"])
     native_model = native.recognised(keras, made, layer["config"])
     layer["way"] = "carried" if native_model is None else "native"
     return made if native_model is None else native_model
@@ -50,9 +50,11 @@ def ways(graph: Dict[str, Any], path: Tuple[str, ...] = ()) -> Dict[str, str]:
     return found
 
 
-def register() -> None:
+def register(keras: Any) -> None:
     """Let Keras know the class of carried layers, as a user does before loading such a model."""
-    import harness_layers  # noqa: F401
+    import harness_layers
+
+    harness_layers.graph_layer(keras)
 
 
 def write_module(folder: str) -> None:

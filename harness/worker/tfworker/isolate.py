@@ -22,7 +22,7 @@ def replay_layers(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     manifest = read_json(os.path.join(request["bundle"], "manifest.json"))
     reader = ArrayReader(request["bundle"], manifest["arrays"])
     if "carried-layers" in manifest["required_features"]:
-        carried.register()
+        carried.register(keras)
     context.step("load the saved model")
     model = compat_target.load(keras, request["model"], request["format"])
     context.step("replay single layers")

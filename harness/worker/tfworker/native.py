@@ -21,7 +21,7 @@ class _Unknown(Exception):
 
 def recognised(keras: Any, layer: Any, config: Dict[str, Any]) -> Any:
     """The model that does what a GraphLayer does, proved; None if there is none."""
-    if config["weights"] or len(config["sites"]) != 1:
+    if config["weights"] or len(config["sites"]) != 1 or not hasattr(keras, "ops"):
         return None
     site = config["sites"][0]
     phase = site["inference"]

@@ -27,9 +27,9 @@ def replay(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     keras = compat.import_keras(request["flavour"])
     manifest = read_json(os.path.join(request["bundle"], "manifest.json"))
     reader = ArrayReader(request["bundle"], manifest["arrays"])
-    carries = "carried-layers" in manifest["required_features"] and compat_target.is_keras3(keras)
+    carries = "carried-layers" in manifest["required_features"] and not compat_target.has_sessions()
     if carries and request["format"] != "saved_model":
-        carried.register()
+        carried.register(keras)
     context.step("load the saved model")
     compat_target.start(keras)
     transposed = channels.transpose_on_cpu(keras)

@@ -151,7 +151,7 @@ def replay_training(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     reader, training = ArrayReader(bundle, manifest["arrays"]), manifest["model"]["training"]
     context.step("load the compiled model")
     if "carried-layers" in manifest["required_features"]:
-        carried.register()
+        carried.register(keras)
     if plan["pinned"]:
         from . import pinned_optimizers  # noqa: F401 - registers its classes
     try:
