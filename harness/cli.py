@@ -20,7 +20,17 @@ from harness import artifact, graph_plan
 from harness.backends.base import Limits
 from harness.errors import Exit, HarnessError
 from harness.graph_plan import GraphPlan
-from harness.plan import DEFAULT_TARGET, FORMATS, Options, Plan, check_target, default_out, make_plan, with_formats
+from harness.plan import (
+    DEFAULT_TARGET,
+    FORMATS,
+    PROOFS,
+    Options,
+    Plan,
+    check_target,
+    default_out,
+    make_plan,
+    with_formats,
+)  # fmt: skip
 from harness.supplied import Supplied
 
 #: where a person reads; results for programs go to standard output only with --json
@@ -210,11 +220,23 @@ def _target_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _proof_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return _level_option(
+        click.option(
+            "--require-proven",
+            type=click.FloatRange(0.0, 1.0),
+            metavar="SHARE",
+            help="Refuse if the probes notice changes in fewer of the weights, such as 0.99.",
+        )(command)
+    )
+
+
+def _level_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
-        "--require-proven",
-        type=click.FloatRange(0.0, 1.0),
-        metavar="SHARE",
-        help="Refuse if the probes notice changes in fewer of the weights, such as 0.99.",
+        "--proof",
+        type=click.Choice(PROOFS),
+        default="standard",
+        show_default=True,
+        help="Compare in float32 only, in float64 as well where that costs little, or in float64 whatever it costs.",
     )(command)
 
 
@@ -244,6 +266,7 @@ def _options(given: dict[str, Any]) -> Options:
         untrusted=given["untrusted"],
         code=Supplied.read(given.get("custom_objects"), given.get("layer_arguments")),
         require_proven=given.get("require_proven"),
+        proof=given["proof"] if given.get("proof") in PROOFS else "standard",
     )
 
 
@@ -350,6 +373,7 @@ def plan(source: Path, **given: Any) -> int:
 @click.argument("source", type=_PATH)
 @_source_options
 @_training_option
+@_level_option
 @_shared
 def export(source: Path, **given: Any) -> int:
     """Only read SOURCE in its own TensorFlow and write a bundle (OUT/bundle).
@@ -463,6 +487,7 @@ def demo(out: Path, backend: str) -> int:
 @click.option("--update-baseline", is_flag=True, help="Accept what this run gives.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many models of each pair, spread evenly.")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=120.0, show_default=True)
+@click.option("--proof", type=click.Choice(PROOFS), default="quick", show_default=True, help="As of `migrate`.")
 @click.option("--fetch-python", is_flag=True, help="Allow a missing Python to be downloaded.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON, nothing else.")
 def regress(**given: Any) -> int:
@@ -487,6 +512,7 @@ def regress(**given: Any) -> int:
         update=given["update_baseline"],
         limit=given["limit"],
         timeout_s=given["timeout"],
+        proof=given["proof"],
         fetch_python=given["fetch_python"],
     )
     with _progress(given["as_json"]) as progress:

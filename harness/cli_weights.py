@@ -10,6 +10,7 @@ import click
 
 from harness.cli import _PATH as PATH
 from harness.cli import EPILOG, _command, _finish, _options, _progress, _shared, _target_options, cli
+from harness.plan import PROOFS
 
 _REPEATED: dict[str, Any] = {"multiple": True, "metavar": "GLOB"}
 
@@ -37,10 +38,10 @@ def _weights_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--expected", type=PATH, help="npz with outputs known to be right (and their inputs)."),
             click.option(
                 "--proof",
-                type=click.Choice(["outputs", "weights"]),
+                type=click.Choice(["outputs", "weights", *PROOFS]),
                 default="outputs",
                 show_default=True,
-                help="What has to be equal; weights where nothing tells the outputs.",
+                help="What has to be equal: weights where nothing tells the outputs; or outputs, quick to full (standard).",
             ),
             click.option("--from", "source_env", default="auto", show_default=True, help="Source environment."),
             click.option("--inputs", type=PATH, help="Your own samples: an npz with one array per input name."),
@@ -75,7 +76,7 @@ def load_weights(sources: tuple[Path, ...], **given: Any) -> int:
         cast=given["cast"],
         only=given["only"],
         freeze=given["freeze"],
-        proof=given["proof"],
+        proof="weights" if given["proof"] == "weights" else "outputs",
         backend=given["weights_backend"],
     )
     names = ("builder", "source_builder", "architecture", "mapping", "write_mapping", "include", "exclude", "expected")

@@ -23,11 +23,12 @@ from harness.envspec import EnvSpec
 from harness.errors import Exit, HarnessError
 from harness.job import Job, Worker
 from harness.plan import FORMS, Options, Plan, form_of
-from harness.report import pages
-from harness.verify import Evidence, reach
+from harness.report import pages, story
+from harness.verify import Evidence, floor, reach
 from harness.verify.tolerance import noticed
 from harness.worker.tfworker.arrays import ArrayReader, DigestError
 from harness.worker.tfworker.files import FormatError, read_json, write_json
+from harness.worker.tfworker.transforms import ROUNDING
 from harness.workspace import FULL, Workspace
 
 #: written beside a model that needs it to load
@@ -51,6 +52,8 @@ class Stages:
     renamed: list[tuple[list[str], str]] = field(default_factory=list)
     training: training.Stage | None = None
     bundle: Bundle | None = None
+    rounded: str | None = None
+    not_exact: dict[str, str | None] = field(default_factory=dict)
     _count: int = field(default=0)
 
     @contextmanager
@@ -245,6 +248,7 @@ def export_bundle(stages: Stages, plan: Plan, worker: Worker) -> Bundle:
         "layer_budget": options.layer_budget,
         "training": options.training,
         "notice": noticed(),
+        "proof": options.proof,
     }
     if plan.weights:
         files["weights.h5"] = plan.weights
@@ -327,7 +331,7 @@ def _import(stages: Stages, bundle: Bundle, target: EnvSpec, worker: Worker) -> 
     """Build and save the model; returns the saved forms by format."""
     done = translation_of(bundle, target, stages.options)
     stages.report["ledger"] = report.ledger(done.ledger)
-    stages.renamed = done.renamed
+    stages.renamed, stages.rounded = done.renamed, rounded_weights(done.weights)
     stages.report["code"] = report.code(bundle.manifest)
     plan = stages.space.jobs / "plan.json"
     stages.training = training.Stage.of(bundle, done, target, stages.options)
@@ -375,6 +379,19 @@ def replay_op(target: EnvSpec, form: str, model: str, renamed: Any, **more: Any)
     }
 
 
+def double_of(bundle: Bundle, options: Options, rounded: str | None) -> dict[str, str]:
+    """What asks ``replay`` for float64, where the bundle has that, it is wanted, and the weights allow it."""
+    told = bundle.manifest["probes"].get("double")
+    wanted = options.proof != "quick" and told is not None and not told["skipped"] and rounded is None
+    return {"double": "out/double.npz"} if wanted else {}
+
+
+def rounded_weights(moves: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Why a target's weights are others than the source's in float64 (they were rounded on their way), or None."""
+    names = [n for n, move in moves.items() if any(step["op"] in ROUNDING for step in move["transforms"])]
+    return f"{len(names)} weights are rounded on their way, {names[0]} among them" if names else None
+
+
 def prove(
     stages: Stages, bundle: Bundle, model: Mapping[str, Path], worker: Worker, target: EnvSpec,
     review: Review | None = None,
@@ -390,6 +407,8 @@ def prove(
             evidence += review(found, stages.space.jobs / f"replay-{form}" / "out") if review else [found]
     made = stages.report
     made["outputs"], made["layers"] = report.outputs(evidence), report.layers(evidence)
+    made["noise_floor"] = floor.section(stages.options.proof, bundle, evidence, stages.not_exact)
+    made["not_checked"] += story.not_exact(made["noise_floor"])
     made["proven"] = reach.proven(bundle, layers=made["layers"] is not None, required=stages.options.require_proven)
     _prove_training(stages, bundle, model, worker)
     weights = made["weights"]
@@ -447,11 +466,19 @@ def _link(link: Path, path: Path) -> None:
 def _replay(stages: Stages, bundle: Bundle, form: str, path: Path, worker: Worker, target: EnvSpec) -> Evidence:
     name, inner = f"replay-{form}", FORMS[form][1]
     recorded = bool(bundle.manifest["probes"]["layers"]["records"])
-    op = replay_op(target, form, f"in/{inner}", stages.renamed, layers=recorded and form != "saved_model")
+    op = replay_op(
+        target,
+        form,
+        f"in/{inner}",
+        stages.renamed,
+        layers=recorded and form != "saved_model",
+        **double_of(bundle, stages.options, stages.rounded),
+    )
     job = stages.run(worker, name, op, {"bundle": bundle.folder, inner: path})
     result = job.results[0]
     stages.report["to"] = stages.report["to"] or report.environment(target.name, result["versions"])
     _persisted(stages, result["digests"])
+    stages.not_exact[form] = stages.rounded or _not_exact(form, target, result.get("double"))
     stages.report["not_checked"] += [
         f"{layer}: the model has no layer of that name" for layer in result["layers_missing"]
     ]
@@ -465,6 +492,15 @@ def _replay(stages: Stages, bundle: Bundle, form: str, path: Path, worker: Worke
         job = stages.run(worker, f"replay-{form}-layers", alone, {"bundle": bundle.folder, inner: path})
         evidence = evidence.settled(_judged(bundle, job.folder / "out", form))
     return Evidence(**{**vars(evidence), "layers_missing": tuple(result["layers_missing"])})
+
+
+def _not_exact(form: str, target: EnvSpec, told: Mapping[str, Any] | None) -> str | None:
+    """Why a saved form was not computed in float64, or None."""
+    if told is not None:
+        return None if told["skipped"] is None else str(told["skipped"])
+    if form == "saved_model":
+        return "a SavedModel holds functions, which keep the type that they were made in"
+    return f"{target.name} was not asked for it"
 
 
 def _judged(bundle: Bundle, out: Path, form: str) -> Evidence:

@@ -28,6 +28,8 @@ FORMS = {
     "saved_model": ("saved-model", "saved_model"),
 }
 FORMATS = tuple(FORMS)
+#: how far a proof goes
+PROOFS = ("quick", "standard", "full")
 #: how people call the Keras of a target, by its flavour
 TARGETS = {"keras3": "Keras 3", "tf.keras": "Keras 2", "tf_keras": "tf_keras", "keras": "Keras"}
 
@@ -49,6 +51,8 @@ class Options:
         limits: what a worker may use.
         untrusted: whether the source is to be opened in a container or not at all.
         code: files that a person supplies for layers made of code.
+        proof: ``quick`` compares in float32, ``standard`` in float64 as well where the model allows it and is not huge,
+            ``full`` whatever its size.
         require_proven: share of the weights in which the probes must notice a change, or None.
     """
 
@@ -64,6 +68,7 @@ class Options:
     untrusted: bool = False
     code: Supplied = field(default_factory=Supplied)
     require_proven: float | None = None
+    proof: str = "standard"
 
     @property
     def translation(self) -> dict[str, str]:

@@ -24,6 +24,7 @@ COMPARED = (
     "outputs",
     "gradients",
     "layers",
+    "noise_floor",
     "weights",
     "training",
     "ledger",

@@ -16,12 +16,14 @@ from harness.worker.tfworker.files import FormatError, read_json, sha256_file
 #: 1  2026-11-21  first version
 #: 2  2026-11-21  whole graphs (model.kind "graph"); models of Keras are still written as 1
 SCHEMA_VERSION = 2
-#: ``carried-layers``: layers with the key ``carried``, whose computation is below ``graphs``; ``graph``: a whole graph
-FEATURES: frozenset[str] = frozenset({"carried-layers", "graph"})
+#: ``carried-layers``: layers with the key ``carried``, whose computation is below ``graphs``; ``graph``: a whole graph;
+#: ``double``: the member ``double.npz``, what the source gives in float64
+FEATURES: frozenset[str] = frozenset({"carried-layers", "graph", "double"})
 _MEMBERS = {
     "manifest.json",
     "weights.npz",
     "probes.npz",
+    "double.npz",
     "optimizer.npz",
     "step.npz",
     "SHA256SUMS",

@@ -46,6 +46,7 @@ class Request:
         baseline: a folder of baselines, or one file where there is one pair.
         update: write the baselines.
         limit: at most so many cases of each pair.
+        proof: as of a migration; the matrix is about meaning that shows in float32, unless more is asked for.
     """
 
     out: Path
@@ -58,6 +59,7 @@ class Request:
     update: bool = False
     limit: int | None = None
     timeout_s: float = 120.0
+    proof: str = "quick"
     fetch_python: bool = False
 
 
@@ -249,7 +251,7 @@ def _run_pair(
         source=source,
         target=target,
         root=root,
-        options=Options(timeout_s=request.timeout_s),
+        options=Options(timeout_s=request.timeout_s, proof=request.proof),
         naive=request.naive,
         naive_suites=frozenset({ZOO, CORPUS}),
     )

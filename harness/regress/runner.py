@@ -16,7 +16,7 @@ import harness
 from harness import dialects, verify
 from harness.backends import Environment
 from harness.bundle import Bundle
-from harness.engine import build_op, replay_op
+from harness.engine import build_op, double_of, replay_op, rounded_weights
 from harness.errors import Exit, HarnessError
 from harness.job import Job, remove
 from harness.plan import FORMS, READERS, Options, with_formats
@@ -175,6 +175,7 @@ class PairRun:
             "environment": spec.name,
             "harness_version": harness.__version__,
             "layer_budget": self.options.layer_budget,
+            "proof": self.options.proof,
         }
         if case.weights:
             op |= {"weights": job.give(case.weights, "weights.h5"), "weights_name": case.weights.name}
@@ -236,7 +237,14 @@ class PairRun:
         write_json(str(job.folder / "in" / "plan.json"), {"graph": done.graph, "weights": done.weights})
         job.ops += [
             build_op(spec, {form: path}),
-            replay_op(spec, form, path, done.renamed, eager=True),
+            replay_op(
+                spec,
+                form,
+                path,
+                done.renamed,
+                eager=True,
+                **double_of(bundle, self.options, rounded_weights(done.weights)),
+            ),
         ]
         build, replay = worker.run(job, self.options.timeout_s).results
         weights, digests = build["weights"], build["weights"]["digests"]

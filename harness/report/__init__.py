@@ -43,6 +43,7 @@ def new(command: Iterable[str] = ()) -> dict[str, Any]:
         "outputs": [],
         "layers": None,
         "weights": None,
+        "noise_floor": None,
         "proven": None,
         "training": None,
         "code": [],
@@ -103,7 +104,7 @@ def _layer(result: LayerResult, *, short: bool = False) -> dict[str, Any]:
     row = {"layer": result.layer, "class_name": result.class_name, "call": result.call}
     comparison = result.comparison.as_json()
     if short:
-        comparison = {key: comparison[key] for key in ("max_abs", "max_rel", "tolerance", "ok")}
+        comparison = {key: comparison[key] for key in ("max_abs", "max_rel", "tolerance", "ok", "float64")}
     return {**row, **comparison}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 _HEADLINES = {
@@ -38,6 +38,8 @@ def evidence(report: Mapping[str, Any]) -> list[tuple[bool | None, str]]:
         if first:
             line += f" The first that differs is {first['layer']} ({first['class_name']}): {first['reason']}."
         found.append((first is None, line))
+    if report.get("noise_floor"):
+        found += _floor(report["noise_floor"])
     if report.get("gradients"):
         found.append(_compared("Gradients", "by the trained variables", report["gradients"]))
     if report["weights"]:
@@ -62,6 +64,40 @@ def _compared(what: str, where: str, rows: Iterable[Mapping[str, Any]]) -> tuple
     said = worst["reason"] or f"differs by {measure(worst['max_rel'])} of its largest value"
     bound = "" if wrong else f", where {measure(worst['tolerance'])} would still be rounding"
     return not wrong, f"{what} {where}: {count}. The worst, {worst['name']}, {said}{bound}."
+
+
+def _floor(floor: Mapping[str, Any]) -> list[tuple[bool | None, str]]:
+    if floor["skipped"]:
+        return [(None, f"Float64: not compared: {floor['skipped']}.")]
+    found: list[tuple[bool | None, str]] = []
+    for form in floor["forms"]:
+        if form["skipped"]:
+            found.append((None, f"Float64, as {form['format']}: not compared: {form['skipped']}."))
+            continue
+        line = (
+            f"Float64, as {form['format']}: the outputs differ by {measure(form['float64'])} there, by {measure(form['float32'])}"
+            f" in float32; the old model's own rounding is {measure(form['noise'])}."
+        )
+        if form["settled"]:
+            line += f" Amplified rounding, told by float64: {_names(form['settled'])}."
+        if form["hidden"]:
+            line += f" Hidden below the bound of float32: {_names(form['hidden'])}."
+        found.append((form["agrees"], line))
+    return found
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def not_exact(floor: Mapping[str, Any]) -> list[str]:
+    """What was not compared in float64, and why; a line each."""
+    if floor["skipped"]:
+        return [f"float64: {floor['skipped']}"]
+    lines = [f"float64, as {form['format']}: {form['skipped']}" for form in floor["forms"] if form["skipped"]]
+    if not floor["layers"] and any(not form["skipped"] for form in floor["forms"]):
+        lines.append("float64: the layers of a model of this size; --proof full compares them")
+    return lines
 
 
 def _weights(weights: Mapping[str, Any]) -> tuple[bool, str]:

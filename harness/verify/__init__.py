@@ -10,6 +10,7 @@ import numpy as np
 
 from harness.bundle import Bundle
 from harness.verify.compare import Comparison, compare
+from harness.verify.floor import Floor
 from harness.verify.scale import usual_scale
 from harness.verify.tolerance import Bounds, rounding_at_one
 from harness.worker.tfworker.arrays import ArrayReader
@@ -50,15 +51,30 @@ class Evidence:
 
     @property
     def suspects(self) -> list[str]:
-        """Recorded arrays of layers that differ although no output does: rounding that added up, or an accident."""
+        """Recorded arrays of layers that differ although no output does: rounding that added up, or an accident.
+
+        Where float64 differs as well it is neither.
+        """
         if not all(c.ok for c in self.outputs):
             return []
-        return [r.array for r in self.layers if not r.comparison.ok]
+        return [
+            r.array
+            for r in self.layers
+            if not r.comparison.ok and (r.comparison.float64 is None or r.comparison.float64.ok)
+        ]
 
     def settled(self, alone: Evidence) -> Evidence:
         """The evidence with the layers that agree when they are fed the recorded inputs."""
-        agreeing = {r.array: r for r in alone.layers if r.comparison.ok}
-        return replace(self, layers=tuple(agreeing.get(r.array, r) for r in self.layers))
+        agreeing = {r.array: r.comparison for r in alone.layers if r.comparison.ok}
+        return replace(
+            self,
+            layers=tuple(
+                replace(r, comparison=replace(agreeing[r.array], float64=r.comparison.float64))
+                if r.array in agreeing
+                else r
+                for r in self.layers
+            ),
+        )
 
     @property
     def first_divergent(self) -> LayerResult | None:
@@ -81,11 +97,11 @@ def judge(bundle: Bundle, replayed: ArrayReader, shape_of: Mapping[str, Any], *,
         form: name of the saved format, for the report.
     """
     graph = bundle.manifest["model"]["graph"]
-    bounds = Bounds(graph)
+    bounds, floor = Bounds(graph), Floor(bundle, replayed)
     return Evidence(
         format=form,
-        outputs=tuple(_outputs(bundle, replayed, bounds)),
-        layers=tuple(_layers(bundle, replayed, shape_of, bounds)),
+        outputs=tuple(_outputs(bundle, replayed, bounds, floor)),
+        layers=tuple(_layers(bundle, replayed, shape_of, bounds, floor)),
     )
 
 
@@ -106,7 +122,7 @@ def _widened(array: Any) -> Any:
     return (array.astype(np.uint32) << 16).view(np.float32)
 
 
-def _outputs(bundle: Bundle, replayed: ArrayReader, bounds: Bounds) -> list[Comparison]:
+def _outputs(bundle: Bundle, replayed: ArrayReader, bounds: Bounds, floor: Floor) -> list[Comparison]:
     manifest, reader, found = bundle.manifest, bundle.arrays, []
     sets = manifest["probes"]["sets"]
     for index, spec in enumerate(manifest["model"]["outputs"]):
@@ -118,11 +134,15 @@ def _outputs(bundle: Bundle, replayed: ArrayReader, bounds: Bounds) -> list[Comp
             expected, got, dtype = pairs[probe_set["name"]]
             bound = bounds.output(index, dtype)
             name = f"{probe_set['name']}/{spec['name']}"
-            found.append(compare(name, expected, got, bound, scale=scale))
+            result = compare(name, expected, got, bound, scale=scale)
+            own, its = probe_set["outputs"][index], f"probe/{probe_set['name']}/outputs/{index}"
+            found.append(floor.judged(result, own, its, scale, bounds.output(index, "float64")))
     return found
 
 
-def _layers(bundle: Bundle, replayed: ArrayReader, shape_of: Mapping[str, Any], bounds: Bounds) -> list[LayerResult]:
+def _layers(
+    bundle: Bundle, replayed: ArrayReader, shape_of: Mapping[str, Any], bounds: Bounds, floor: Floor
+) -> list[LayerResult]:
     reader, found = bundle.arrays, []
     known = dict(_known(bundle.manifest["model"]["graph"], ()))
     for record in bundle.manifest["probes"]["layers"]["records"]:
@@ -135,7 +155,11 @@ def _layers(bundle: Bundle, replayed: ArrayReader, shape_of: Mapping[str, Any], 
         result = compare(where, expected, got, bound, scale=rounding_at_one(layer, dtype, bound))
         if list(shape_of.get(record["array"], record["shape"])) != list(record["shape"]):
             shapes = f"shape expected {record['shape']}, found {shape_of[record['array']]}"
-            result = Comparison(**{**vars(result), "ok": False, "reason": shapes})
+            result = replace(result, ok=False, reason=shapes)
+        else:
+            double = bounds.layer(record["path"], "float64")
+            least = rounding_at_one(layer, "float64", double)
+            result = floor.judged(result, record["array"], record["array"], least, double)
         found.append(
             LayerResult(
                 layer=where,

@@ -25,6 +25,23 @@ class Worst:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Exact:
+    """The same comparison in float64.
+
+    Attributes:
+        max_rel, tolerance, ok: as in a comparison.
+        noise: how far the source's own float32 is from its float64, on the same scale.
+        decides: whether the values agree although float32 exceeds its bound.
+    """
+
+    max_rel: float
+    tolerance: float
+    noise: float
+    ok: bool
+    decides: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """What comparing two arrays gave.
 
@@ -34,6 +51,7 @@ class Comparison:
         max_ulp: largest distance in representable numbers of the dtype; None for other than floats.
         tolerance: the bound on ``max_rel``.
         reason: why it is not ok, or None.
+        float64: the same in float64, where both sides computed that; ``ok`` then rests on both.
     """
 
     name: str
@@ -46,6 +64,7 @@ class Comparison:
     ok: bool
     reason: str | None = None
     worst: tuple[Worst, ...] = ()
+    float64: Exact | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The comparison as the report writes it."""

@@ -112,6 +112,23 @@ def relative_bound(dtype: str, layers: int) -> float:
     return FACTOR * EPSILON[dtype] * math.sqrt(layers) if dtype in EPSILON else 0.0
 
 
+#: a difference in float32 counts as amplified rounding up to so many times the source's own, and likewise in float64
+NOISE_FACTOR = 32.0
+
+
+def exact_bound(bound: float, noise: float) -> float:
+    """What is rounding in float64: ``bound``, or the noise that was measured in float32, in units of float64.
+
+    A model that amplifies rounding does so in both types.
+    """
+    return max(bound, NOISE_FACTOR * noise * EPSILON["float64"] / EPSILON["float32"])
+
+
+def explained(max_rel: float, noise: float) -> bool:
+    """Whether a difference in float32 is of the size of the source's own noise."""
+    return max_rel <= NOISE_FACTOR * noise
+
+
 #: a change of an output counts as noticed where it exceeds the bound of a model as deep as this
 NOTICED_DEPTH = 2500
 

@@ -143,6 +143,7 @@ class _Load:
         op |= {
             "op": "fill_model", "bundle": "out/bundle", "dialect": spec.dialect, "environment": spec.name,
             "harness_version": harness.__version__, "layer_budget": plan.options.layer_budget, "training": "off", "notice": noticed(),
+            "proof": plan.options.proof,
             "source": f"in/{next(iter(files))}", "source_entry": stages.report["source"],
         }  # fmt: skip
         samples = self._sample_file(stages)

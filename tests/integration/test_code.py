@@ -54,7 +54,9 @@ def make_family(name: str, environment: Callable[[str], Environment], folder: Pa
     cases = [Case(id=p.stem, suite="code", path=p, layers=()) for p in sorted(models.glob("*.h5"))]
     kept, runner.remove = runner.remove, lambda _: None  # type: ignore[assignment]
     try:
-        pair = runner.PairRun(source=source, target=target, root=folder, options=Options(timeout_s=120, code=code))
+        pair = runner.PairRun(
+            source=source, target=target, root=folder, options=Options(timeout_s=120, code=code, proof="quick")
+        )
         results = pair.run(cases)
     finally:
         runner.remove = kept

@@ -146,7 +146,7 @@ def pair_run(environment: Callable[[str], Environment], tmp_path_factory: pytest
             source=environment("tf1.15"),
             target=environment("tf2.21"),
             root=tmp_path_factory.mktemp("matrix"),
-            options=Options(timeout_s=120),
+            options=Options(timeout_s=120, proof="quick"),
         ).run(cases)
 
     return run

@@ -99,7 +99,7 @@ def test_every_pair_that_is_claimed_works(
         source=environment(source),
         target=environment(target),
         root=tmp_path,
-        options=Options(timeout_s=120),
+        options=Options(timeout_s=120, proof="quick"),
         **workers(source, target),
     )
     lacking = REFUSED.get(target, set())

@@ -147,6 +147,12 @@ def set_floatx(keras: Any, dtype: str) -> None:
         keras.config.set_dtype_policy(dtype)
 
 
+def least_fused_epsilon() -> float:
+    """What the fused kernel raises a smaller epsilon to: cuDNN's minimum, on every device, up to TF 2.3."""
+    version = tuple(int(part) for part in compat.import_tensorflow().__version__.split(".")[:2])
+    return 1.001e-5 if version <= (2, 3) else 0.0
+
+
 def plain_batch_norm(keras: Any) -> Any:
     """Standalone Keras calls the fused kernel, which has no double form: a function that puts it back afterwards.
 
@@ -163,7 +169,7 @@ def plain_batch_norm(keras: Any) -> Any:
         if is_training:
             mean, variance = tf.nn.moments(x, axes)
         parts = [tf.reshape(part, shape) for part in (mean, variance, offset, scale)]
-        y = tf.nn.batch_normalization(x, parts[0], parts[1], parts[2], parts[3], epsilon)
+        y = tf.nn.batch_normalization(x, parts[0], parts[1], parts[2], parts[3], max(epsilon, least_fused_epsilon()))
         if not is_training:
             return y, mean, variance
         count = tf.cast(tf.size(x) / tf.size(mean), x.dtype)

@@ -4,7 +4,7 @@ In float64 a changed formula stays and rounding vanishes; adaptive optimizers di
 gradient, so that in float32 a gradient that is truly zero becomes a step of full size.
 """
 
-from typing import Any, Dict
+from typing import Any, Dict, Iterator, Set
 
 import numpy as np
 
@@ -41,6 +41,31 @@ def _quieten(class_name: str, config: Dict[str, Any], unfuse: bool) -> None:
             config[key] = 0.0
     if class_name.startswith("BatchNormalization") and unfuse:
         config["fused"] = False
+
+
+def with_fused_epsilon(config: Any, model: Any, least: float) -> Any:
+    """The config with epsilons of at least ``least`` for the normalisations of a live model that the fused kernel computes."""
+    return _with_epsilon(config, set(_fused(model)), least)
+
+
+def _fused(layer: Any) -> Iterator[str]:
+    if getattr(layer, "fused", False):
+        yield layer.name
+    for inner in list(getattr(layer, "layers", [])) + [getattr(layer, "layer", None)]:
+        if inner is not None:
+            for name in _fused(inner):
+                yield name
+
+
+def _with_epsilon(value: Any, names: Set[str], least: float) -> Any:
+    if isinstance(value, list):
+        return [_with_epsilon(item, names, least) for item in value]
+    if not isinstance(value, dict):
+        return value
+    out = {key: _with_epsilon(item, names, least) for key, item in value.items()}
+    if out.get("name") in names and isinstance(out.get("epsilon"), float):
+        out["epsilon"] = max(out["epsilon"], least)
+    return out
 
 
 def single(value: Any) -> Any:

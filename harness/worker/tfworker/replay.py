@@ -5,7 +5,8 @@ Request: ``{"op": "replay", "flavour": "keras3" | "tf.keras" | "tf_keras", "mode
 "outputs": "out/outputs.npz", "index": "out/outputs.json", "layers": true, "renamed": [[path, name], ...], "eager": false}``
 
 ``eager`` calls the model itself instead of ``predict_on_batch``, which traces a graph for every model and batch size:
-for the matrix of many small models. A migration is proved with what users call, ``predict_on_batch``.
+for the matrix of many small models. A migration is proved with what users call, ``predict_on_batch``. ``double`` names
+the file for what the model gives in float64, where the bundle has that (``replay_exact``).
 
 Runs in a process of its own that has built nothing; no custom object is registered in it.
 """
@@ -15,7 +16,7 @@ from typing import Any, Dict, List
 
 import numpy as np
 
-from . import carried, channels, compat, compat_target
+from . import carried, channels, compat, compat_target, exact, replay_exact
 from .arrays import ArrayReader, ArrayWriter
 from .errors import Refusal
 from .files import read_json, write_json
@@ -38,7 +39,7 @@ def replay(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     if request["format"] == "saved_model":
         run = _served(_attempt(keras, request, compat_target.serving, model), manifest["model"], model)
     else:
-        run = _runner(keras, model, manifest["model"], eager)
+        run = runner(keras, model, manifest["model"], eager)
     # Before anything runs: a layer that is called with training=True changes its statistics.
     digests = digests_of(keras, model) if model is not None else None
     entries, missing = [], []  # type: List[Dict[str, Any]], List[Any]
@@ -52,8 +53,13 @@ def replay(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
                 entries.append(writer.add("probe/%s/outputs/%d" % (probe_set["name"], index), np.asarray(value)))
         if request.get("layers") and model is not None:
             context.step("replay the layers")
-            layers = _Layers(keras, manifest, reader, writer, entries, eager, request.get("renamed", ()))
+            layers = Layers(keras, manifest, reader, writer, entries, eager, request.get("renamed", ()))
             entries, missing = layers.replay(model)
+    told = None
+    if request.get("double") and model is not None:
+        context.step("compute it in float64")
+        told, more = replay_exact.replay_exact(keras, model, manifest, reader, request)
+        entries += more
     write_json(request["index"], {"arrays": entries})
     return {
         "versions": compat.versions(keras),
@@ -61,6 +67,7 @@ def replay(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
         "layers_missing": missing,
         "digests": digests,
         "transposed": transposed,
+        "double": told,
     }
 
 
@@ -76,7 +83,7 @@ def _attempt(keras: Any, request: Dict[str, Any], load: Any, argument: Any) -> A
         )
 
 
-def _runner(keras: Any, model: Any, described: Dict[str, Any], eager: bool) -> Any:
+def runner(keras: Any, model: Any, described: Dict[str, Any], eager: bool) -> Any:
     def run(arrays: List[Any]) -> List[Any]:
         return _predict(keras, model, _arguments(model, described, arrays), eager)
 
@@ -125,7 +132,7 @@ def _served(serve: Any, described: Dict[str, Any], model: Any) -> Any:
     return run
 
 
-class _Layers:
+class Layers:
     """Outputs of the loaded model's layers, for the layer calls that the bundle recorded."""
 
     def __init__(
@@ -175,12 +182,15 @@ class _Layers:
                     tensors.append(tensor)
         if not tensors:
             return
-        _reset(model)
-        values = compat_target.layer_outputs(self.keras, model, tensors, arguments, self.eager)
-        for record, value in zip(wanted, values):
-            value = np.asarray(value)
-            stored = value if record["stride"] == 1 else value.reshape(-1)[:: record["stride"]]
-            self.entries.append(dict(self.writer.add(record["array"], stored), full_shape=list(value.shape)))
+        of = dict(zip([record["array"] for record in wanted], tensors))
+        for group in exact.groups(wanted):
+            _reset(model)
+            together = [of[record["array"]] for record in group]
+            values = compat_target.layer_outputs(self.keras, model, together, arguments, self.eager)
+            for record, value in zip(group, values):
+                value = np.asarray(value)
+                stored = value if record["stride"] == 1 else value.reshape(-1)[:: record["stride"]]
+                self.entries.append(dict(self.writer.add(record["array"], stored), full_shape=list(value.shape)))
 
     def _tensor(self, model: Any, record: Dict[str, Any]) -> Any:
         try:

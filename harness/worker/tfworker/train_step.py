@@ -11,7 +11,7 @@ import numpy as np
 
 from . import compat, compat_training
 from .arrays import ArrayReader
-from .double import doubled, single
+from .double import doubled, single, with_fused_epsilon
 from .errors import Refusal
 from .repair import repair
 from .training import set_state
@@ -62,7 +62,8 @@ def record_step(keras: Any, model: Any, training: Any, given: Given, writer: Any
         if getattr(model, "stateful", False):
             raise Skipped("the model carries states from batch to batch")
         unfuse = not compat_training.is_standalone(keras)
-        config = doubled(repair(json.loads(model.to_json()))[0], unfuse)
+        config = repair(json.loads(model.to_json()))[0]
+        config = doubled(with_fused_epsilon(config, model, compat_training.least_fused_epsilon()), unfuse)
         outputs = list(compat.output_names(model))
         compat.clear(keras)
         compat_training.set_floatx(keras, "float64")

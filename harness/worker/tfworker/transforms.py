@@ -185,6 +185,8 @@ OPS = {
 
 
 #: transforms that only move elements: gradients and optimizer slots follow them exactly
+#: steps after which a model in float64 is not the source's any more: they round what inference uses
+ROUNDING = ("scale", "sum_halves")
 PERMUTING = ("transpose", "reshape", "flip", "local_kernel")
 
 

@@ -5,7 +5,7 @@ from typing import Any, Dict, List
 
 import numpy as np
 
-from . import carry, compat, record, topology, train_step, training
+from . import carry, compat, record, record_exact, topology, train_step, training
 from .arrays import ArrayWriter
 from .errors import Refusal
 from .files import sha256_file, write_json
@@ -43,6 +43,11 @@ def write_bundle(keras: Any, model: Any, found: Dict[str, Any], request: Dict[st
     manifest["probes"] = probes
     manifest["arrays"] = arrays + entries + carrier.entries
     _write_training(keras, model, graph, found, request, manifest, context)
+    if request.get("proof", "quick") != "quick":
+        context.step("compute it in float64")
+        probes["double"], entries = record_exact.write(keras, model, graph, manifest, bundle, request["proof"])
+        manifest["arrays"] += entries
+        manifest["required_features"] += ["double"] if entries else []
     write_json(os.path.join(bundle, "manifest.json"), manifest)
     write_checksums(bundle)
     return {"bundle": bundle, "weights": len(arrays), "probe_sets": [s["name"] for s in probes["sets"]]}
