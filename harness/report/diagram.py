@@ -11,8 +11,8 @@ WIDTH, HEIGHT, GAP_X, GAP_Y = 216, 46, 20, 30
 Key = tuple[str, int]
 #: sweeps that order the layers of a row by where their inputs stand
 _SWEEPS = 3
-#: decades of the plot: what is smaller stands at its foot
-_LOWEST = -10
+#: decades of the plot: what is smaller stands at its foot; further down where there is float64
+_LOWEST, _LOWEST_EXACT = -10, -18
 
 
 def diagram(graph: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -115,7 +115,13 @@ def _states(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, int], dict[str
 
 def _state(row: Mapping[str, Any]) -> dict[str, str]:
     if not row["ok"]:
-        return {"state": "bad", "mark": "✗", "said": f"differs by {row['max_rel']:.2g}, bound {row['tolerance']:.2g}"}
+        exact = row.get("float64")
+        where = "" if exact is None or exact["ok"] else f", in float64 by {exact['max_rel']:.2g}"
+        return {
+            "state": "bad",
+            "mark": "✗",
+            "said": f"differs by {row['max_rel']:.2g}{where}, bound {row['tolerance']:.2g}",
+        }
     if row["max_rel"] == 0:
         return {"state": "same", "mark": "=", "said": "equal bit for bit"}
     return {"state": "good", "mark": "✓", "said": f"agrees within {row['max_rel']:.2g}, bound {row['tolerance']:.2g}"}
@@ -131,15 +137,17 @@ def plot(rows: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]:
     """Points and the bound of a plot of ``max_rel`` over the rows, ``name`` being the key of a row's name.
 
     In a box of ``width`` times ``height``: ``points`` (``x``, ``y``, ``state``, ``said``), ``bound`` (an SVG path), ``decades`` (``y``,
-    ``power``).
+    ``power``); where rows have ``float64`` also ``exact``, its points, and ``noise``, the path of the source's own rounding.
     """
     width, height = 900.0, 300.0
+    doubles = [(index, row["float64"]) for index, row in enumerate(rows) if row.get("float64")]
+    lowest = _LOWEST_EXACT if doubles else _LOWEST
     largest = max([row["max_rel"] for row in rows] + [row["tolerance"] for row in rows] + [1e-4])
     top = min(math.ceil(math.log10(largest)), 3) + 0.5
 
     def y_of(value: float) -> float:
-        power = min(max(math.log10(value), _LOWEST), top) if value > 0 else _LOWEST
-        return round((top - power) / (top - _LOWEST) * height, 1)
+        power = min(max(math.log10(value), lowest), top) if value > 0 else lowest
+        return round((top - power) / (top - lowest) * height, 1)
 
     def x_of(index: float) -> float:
         return round((index + 0.5) / max(len(rows), 1) * width, 1)
@@ -148,14 +156,20 @@ def plot(rows: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]:
     for index, row in enumerate(rows):
         value = row["max_rel"] if row["max_rel"] >= 0 else 10.0**top
         points.append({"x": x_of(index), "y": y_of(value), "name": row[name], **_state(row)})
-    steps = [
-        f"{'M' if index == 0 else 'L'}{x_of(index - 0.5)} {y_of(row['tolerance'])}H{x_of(index + 0.5)}"
-        for index, row in enumerate(rows)
-        if row["tolerance"] > 0
+
+    def steps(values: Sequence[tuple[int, float]]) -> str:
+        drawn = "".join(
+            f"L{x_of(index - 0.5)} {y_of(value)}H{x_of(index + 0.5)}" for index, value in values if value > 0
+        )
+        return "M" + drawn[1:] if drawn else ""
+
+    exact = [
+        {"x": x_of(index), "y": y_of(row["max_rel"]), "name": rows[index][name], **_state(row)}
+        for index, row in doubles
     ]
-    decades = [{"power": power, "y": y_of(10.0**power)} for power in range(_LOWEST, math.floor(top) + 1, 2)]
-    bound = "".join(steps)
+    decades = [{"power": power, "y": y_of(10.0**power)} for power in range(lowest, math.floor(top) + 1, 2)]
     return {
-        "width": width, "height": height, "points": points, "decades": decades,
-        "bound": "M" + bound[1:] if bound else "",
+        "width": width, "height": height, "points": points, "decades": decades, "exact": exact,
+        "bound": steps([(index, row["tolerance"]) for index, row in enumerate(rows)]),
+        "noise": steps([(index, row["noise"]) for index, row in doubles]),
     }  # fmt: skip

@@ -75,8 +75,8 @@ def _floor(floor: Mapping[str, Any]) -> list[tuple[bool | None, str]]:
             found.append((None, f"Float64, as {form['format']}: not compared: {form['skipped']}."))
             continue
         line = (
-            f"Float64, as {form['format']}: the outputs differ by {measure(form['float64'])} there, by {measure(form['float32'])}"
-            f" in float32; the old model's own rounding is {measure(form['noise'])}."
+            f"Float64, as {form['format']}: the outputs differ by {measure(form['float64'] or 0)} there, by {measure(form['float32'] or 0)}"
+            f" in float32; the old model's own rounding is {measure(form['noise'] or 0)}."
         )
         if form["settled"]:
             line += f" Amplified rounding, told by float64: {_names(form['settled'])}."

@@ -22,6 +22,8 @@ def show(report: Mapping[str, Any], folder: Path, console: Console) -> None:
     if report["outputs"]:
         console.print(_outputs(report["outputs"]))
         _proof(report, console)
+    if report.get("noise_floor"):
+        _floor(report["noise_floor"], console)
     if report.get("proven"):
         _proven(report["proven"], console)
     if report["training"]:
@@ -93,6 +95,25 @@ def _proof(report: Mapping[str, Any], console: Console) -> None:
         first = layers["first_divergent"]
         if first:
             _divergent(first, console)
+
+
+def _floor(floor: Mapping[str, Any], console: Console) -> None:
+    """What float64 says; why it says nothing stands under what was not checked."""
+    for form in floor["forms"]:
+        if form["skipped"]:
+            continue
+        line = (
+            f"Float64, as {form['format']}: outputs differ by {form['float64'] or 0:.2g}; by {form['float32'] or 0:.2g} in float32, "
+            f"where the source's own rounding is {form['noise'] or 0:.2g}."
+        )
+        console.print(line, highlight=False, soft_wrap=True)
+        for kind, said in (
+            ("settled", "amplified rounding, told by float64"),
+            ("hidden", "hidden below the float32 bound"),
+        ):
+            if form[kind]:
+                names = ", ".join(form[kind][:SHOWN]) + (", …" if len(form[kind]) > SHOWN else "")
+                console.print(f"  {said}: {escape(names)}", highlight=False, soft_wrap=True)
 
 
 def _proven(proven: Mapping[str, Any], console: Console) -> None:
