@@ -276,14 +276,18 @@ class _Run:
     def graph(self, graph: Mapping[str, Any], path: tuple[str, ...], masked: set[tuple[str, ...]]) -> dict[str, Any]:
         layers = [self._layer(layer, (*path, layer["name"]), masked) for layer in graph["layers"]]
         done = {key: graph[key] for key in ("name", "kind", "inputs", "outputs")} | {"layers": layers}
-        if self.new != "keras-3":
-            return done
-        done["name"] = names.scope(graph["name"])
-        renamed = names.without_slashes(layer["name"] for layer in graph["layers"])
+        keras3 = self.new == "keras-3"
+        if keras3:
+            done["name"] = names.scope(graph["name"])
+        renamed = names.without_slashes((layer["name"] for layer in graph["layers"]), clashing=not keras3)
         for old, new in renamed.items():
             self.renamed[(*path, old)] = new
             step = self.steps[-1].name
-            why = "Keras 3 allows no slash in a layer's name"
+            why = (
+                "Keras 3 allows no slash in a layer's name"
+                if keras3
+                else "an HDF5 file cannot hold one below the other"
+            )
             self.ledger.append(
                 Change(layer="/".join((*path, old)), step=step, what="name", before=old, after=new, why=why)
             )

@@ -174,6 +174,15 @@ def _dilation(layer: Layer) -> None:
         layer.refuse(f"TF 1.12 ignores dilation_rate={layer.config['dilation_rate']}", "use tf1.15 as the target")
 
 
+def _stateful(layer: Layer) -> None:
+    """TF 1.x's Bidirectional accepts stateful layers, and carries no states from batch to batch."""
+    if any((layer.config.get(slot) or {}).get("config", {}).get("stateful") for slot in ("layer", "backward_layer")):
+        layer.refuse(
+            "it carries states from batch to batch, which TF 1.x's Bidirectional does not",
+            "use two stateful layers, one with go_backwards, in the source model",
+        )
+
+
 _RANDOM = ("force_generator", "rng_type")
 _ATTENTION = (_causal_argument, lacks("TF 2.3", score_mode="dot"), training_only("TF 2.3", ("seed",)))
 _RECURRENT = (_zero_output, lacks("TF 1.12", time_major=False, zero_output_for_mask=False))
@@ -199,6 +208,7 @@ DOWN_1_15: Table = {
     ),
     "AdditiveAttention": (lacks("TF 1.15", dropout=0.0),),
     "Attention": (lacks("TF 1.15", dropout=0.0),),
+    "Bidirectional": (_stateful,),
     "Dot": (_dot,),
 }
 DOWN_1_14: Table = {"UpSampling2D": (_corner_sampled,)}

@@ -92,7 +92,7 @@ def _reversed_states(layer: Layer) -> None:
     rebuild.reversed_states(layer, keras3=False)
 
 
-def _operation(layer: Layer) -> None:
+def tensorflow_operation(layer: Layer) -> None:
     """An operation of TensorFlow that stood in the graph as a layer: it still does, if it only computes."""
     found = re.search(r"""["']?\bop["']?\s*:\s*["'](\w+)["']""", str(layer.config.get("node_def")))
     if not (found and PURE.fullmatch(found.group(1))):
@@ -161,7 +161,7 @@ def _table(dialect: str) -> Table:
         "ReLU": (activations.negative_threshold,),
         "Softmax": (rebuild.softmax_without_mask,),
         "Dot": (rebuild.matmul_dot,),
-        "TensorFlowOpLayer": (_operation,),
+        "TensorFlowOpLayer": (tensorflow_operation,),
         "Lambda": (refuse("a Lambda holds Python bytecode", "replace it by a built-in layer"),),
     }
     return rules

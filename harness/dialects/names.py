@@ -13,12 +13,15 @@ def scope(name: str) -> str:
     return cleaned if re.match(r"[A-Za-z0-9.]", cleaned) else f"model{cleaned}"
 
 
-def without_slashes(names: Iterable[str]) -> dict[str, str]:
-    """New names for those of ``names`` that hold a slash; distinct from all others."""
+def without_slashes(names: Iterable[str], clashing: bool = False) -> dict[str, str]:
+    """New names for those of ``names`` that hold a slash; distinct from all others.
+
+    With ``clashing`` only for those below another one: HDF5 would put the one inside of the other.
+    """
     taken = list(names)
     renamed: dict[str, str] = {}
     for name in taken:
-        if "/" in name:
+        if "/" in name and (not clashing or any(name.startswith(f"{other}/") for other in taken)):
             wanted = base = name.replace("/", "_")
             count = 1
             while wanted in taken or wanted in renamed.values():

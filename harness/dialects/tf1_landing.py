@@ -7,7 +7,7 @@ came later are respelled where the older one has the same thing, built from laye
 from __future__ import annotations
 
 from harness.dialects.expand import Expansion
-from harness.dialects.keras2_landing import ARGUMENTS, ENDS_WITH_ACTIVATION, common, dense_input
+from harness.dialects.keras2_landing import ARGUMENTS, ENDS_WITH_ACTIVATION, common, dense_input, tensorflow_operation
 from harness.dialects.rules import EVERY, Layer, Rule, Table, refuse, rename_class
 
 _ACTIVATIONS = {
@@ -153,6 +153,7 @@ def _table(dialect: str) -> Table:
         **(dict.fromkeys(_MAXIMA, (_largest,)) if dialect == "tf1.12" else {}),
         "BatchNormalization": (_renormalised,),
         "BatchNormalizationV1": (rename_class("BatchNormalization"), _renormalised),
+        **({"TensorFlowOpLayer": (tensorflow_operation,)} if dialect == "tf1.15" else {}),
         "Lambda": (refuse("a Lambda holds Python bytecode", "replace it by a built-in layer"),),
     }
 

@@ -17,7 +17,17 @@ def _ignores_mask(layer: Layer) -> None:
     layer.config[IGNORES_MASK] = True
 
 
+def _forgets_states(layer: Layer) -> None:
+    """Before TF 2.x, Bidirectional was not stateful, whatever the layer in it: its model never carried the states on."""
+    for slot in ("layer", "backward_layer"):
+        inner = (layer.config.get(slot) or {}).get("config", {})
+        if inner.get("stateful"):
+            inner["stateful"] = False
+            layer.note(f"{slot}.stateful", True, False, "TF 1.x's Bidirectional carried no states from batch to batch")
+
+
 UP_2_3: Table = {
+    "Bidirectional": (_forgets_states,),
     "Dot": (_matmul_dot,),
     "BatchNormalizationV1": (rename_class("BatchNormalization"),),
     "BatchNormalizationV2": (rename_class("BatchNormalization"),),

@@ -9,6 +9,7 @@ import pytest
 
 from harness import dialects
 from harness.dialects import Translation
+from harness.dialects.names import without_slashes
 
 SOURCE = "tf1.12"
 
@@ -213,3 +214,16 @@ def test_nested_models_lose_the_mask_only_where_one_came_out() -> None:
         inner["graph"]["layers"][1]["config"]["mask_zero"] = mask  # type: ignore[index]
         done = dialects.translate(graph, [], "tf1.12", "tf2.15", {})
         assert done.graph["layers"][1].get("mask_rule") == rule
+
+
+@pytest.mark.parametrize(("old", "kept"), [("tf1.12", False), ("keras-2.3", False), ("tf2.3", True)])
+def test_a_bidirectional_carries_no_states_where_it_never_did(old: str, kept: bool) -> None:
+    inner = {"class_name": "LSTM", "config": {**LSTM, "stateful": True}}
+    done = translate("Bidirectional", {"layer": inner, "merge_mode": "concat"}, [3, 5, 4], old=old, new="keras-3")
+    assert done.obstacles == ()
+    assert made(done)["config"]["layer"]["config"]["stateful"] is kept
+
+
+def test_a_layer_below_another_in_a_file_is_renamed() -> None:
+    done = without_slashes(["a", "a/b", "c/d", "a_b"], clashing=True)
+    assert done == {"a/b": "a_b_2"}

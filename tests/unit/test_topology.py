@@ -8,6 +8,7 @@ import pytest
 
 from harness.worker.tfworker.topology import (
     TopologyError,
+    asks_for_states,
     is_model,
     leaves,
     name_sequential_input,
@@ -169,3 +170,12 @@ def test_layers_that_wait_for_each_other_are_named() -> None:
     config = functional(layer("a", node(("b", 0, 0))), layer("b", node(("a", 0, 0))), outputs=[("a", 0, 0)])
     with pytest.raises(TopologyError, match="^the layers a, b wait for each other$"):
         schedule(parse("Model", config))
+
+
+def test_states_are_asked_for_by_layers_inside_of_wrappers_and_models() -> None:
+    def layers(stateful: bool) -> list[Any]:
+        wrapped = {"class_name": "LSTM", "config": {"stateful": stateful}}
+        return [{"name": "inner", "graph": {"layers": [{"name": "both", "config": {"layer": wrapped}}]}}]
+
+    assert asks_for_states(layers(True))
+    assert not asks_for_states(layers(False))

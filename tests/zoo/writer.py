@@ -51,8 +51,9 @@ def _sha256(path):
         return hashlib.sha256(file.read()).hexdigest()
 
 
-def _as_list(value):
-    return list(value) if isinstance(value, (list, tuple)) else [value]
+def _flat(value):
+    """All arrays of a value: TensorFlow 2 gives the states of stacked cells as tuples."""
+    return [array for item in value for array in _flat(item)] if isinstance(value, (list, tuple)) else [value]
 
 
 def _write_npz(path, arrays):
@@ -82,7 +83,7 @@ def _predict(case, model):
     rows = arrays[0].shape[0]
     found = {"input:{}".format(i): array for i, array in enumerate(arrays)}
     for prefix in ("output", "second_call_output") if "stateful" in case.tags else ("output",):
-        for i, array in enumerate(_as_list(model.predict(fed, batch_size=rows, verbose=0))):
+        for i, array in enumerate(_flat(model.predict(fed, batch_size=rows, verbose=0))):
             found["{}:{}".format(prefix, i)] = np.asarray(array)
     return found
 

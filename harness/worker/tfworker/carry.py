@@ -114,6 +114,14 @@ def weights_of(live: Any) -> List[Any]:
     return list(getattr(live, _WEIGHTS))
 
 
+def carrier(keras: Any, model: Any, bundle: str) -> "Carrier":
+    """The carrier for this TensorFlow: one that adds to the graph of the model, or one for models that have none."""
+    from . import carry_eager
+
+    eager = compat.import_tensorflow().executing_eagerly()
+    return (carry_eager.EagerCarrier if eager else Carrier)(keras, model, bundle)
+
+
 class Carrier:
     """Traces layers of one model and writes their graphs below ``bundle``."""
 
@@ -130,19 +138,15 @@ class Carrier:
 
         Raises Refusal model-unsupported with every layer that cannot be data, and why.
         """
-        if self.tf.executing_eagerly():
-            message = "layers made of code are recorded in TensorFlow 1 only; %d of this model are" % len(layers)
-            details = ["%s (class %s)" % ("/".join(path), entry["class_name"]) for path, entry, _ in layers]
-            raise Refusal("layer-unsupported", message, details, REFUSED)
         traced, problems = [], []  # type: List[Any], List[str]
-        with compat_graph.functional_control_flow(self.tf):
+        with self._tracing():
             for path, entry, live in layers:
                 try:
                     traced.append((path, entry, live, self._trace(path, entry, live)))
                 except Refusal as refusal:
                     problems += ["%s (class %s): %s" % ("/".join(path), entry["class_name"], refusal.message)]
         os.makedirs(os.path.join(self.bundle, "graphs"))
-        whole = prune.Index(self.tf.get_default_graph().as_graph_def())
+        whole = prune.Index(self._graph_def())
         with ArrayWriter(os.path.join(self.bundle, "graphs.npz")) as writer:
             for path, entry, live, sites in traced:
                 try:
@@ -152,6 +156,26 @@ class Carrier:
         if problems:
             message = "%d layers cannot be carried over without their source" % len(problems)
             raise Refusal("layer-unsupported", message, problems, REFUSED)
+
+    def _tracing(self) -> Any:
+        """The context in which layers are called once more."""
+        return compat_graph.functional_control_flow(self.tf)
+
+    def _graph_def(self) -> Any:
+        """All that was traced, as a GraphDef."""
+        return self.tf.get_default_graph().as_graph_def()
+
+    def _updates(self, live: Any) -> List[Any]:
+        """Operations that a layer runs with every training step, as far as it was called."""
+        return compat_graph.updates(live)
+
+    def _weights(self, live: Any) -> compat_graph.Weights:
+        """The weights of a layer by role."""
+        return compat_graph.Weights(self.tf, live)
+
+    def _source(self, variable: Any) -> Any:
+        """What a gradient for a variable is asked for."""
+        return variable
 
     def _trace(self, path: Any, entry: Dict[str, Any], live: Any) -> List[Dict[str, Any]]:
         parent = self.model if len(path) == 1 else layer_at(self.model, path[:-1])
@@ -164,8 +188,8 @@ class Carrier:
     def _call(self, live: Any, node: Any, phase: int) -> Dict[str, Any]:
         """The live layer called once more, as in ``node``, in a phase: its tensors."""
         before = compat_graph.calls(live)
-        known = {id(op) for op in compat_graph.updates(live)}
-        tensors, masks = compat.node_inputs(node), compat_graph.node_masks(node)
+        known = {id(op) for op in self._updates(live)}
+        tensors, masks = compat_graph.call_inputs(node), compat_graph.node_masks(node)
         inputs = [self._input(t) for t in tensors]
         given = []
         for tensor, mask in zip(inputs, masks):
@@ -175,7 +199,7 @@ class Carrier:
         self.keras.backend.set_learning_phase(phase)
         try:
             outputs = live(inputs[0] if len(inputs) == 1 and not compat_graph.takes_list(node) else inputs, **kwargs)
-            added = compat_graph.updates(live) if phase else []
+            added = self._updates(live) if phase else []
             made = {
                 "list": isinstance(outputs, (list, tuple)),
                 "inputs": inputs + extra,
@@ -208,7 +232,8 @@ class Carrier:
         outgoing = [compat_graph.placeholder_like(self.tf, t, self._name()) for t in outputs]
         inputs = [t for t in made["inputs"] if t.dtype.is_floating]
         weights = list(live.trainable_weights)
-        found = self.tf.gradients(outputs, inputs + weights, grad_ys=outgoing)
+        sources = inputs + [self._source(weight) for weight in weights]
+        found = getattr(self.tf.compat, "v1", self.tf).gradients(outputs, sources, grad_ys=outgoing)
         found = [None if g is None else self.tf.convert_to_tensor(g) for g in found]
         by_input = dict(zip([t.name for t in inputs], found))
         return {
@@ -235,7 +260,7 @@ class Carrier:
         raise Refusal("model-unsupported", "it makes a mask of its own, which is not carried yet")
 
     def _described(self, whole: Any, writer: ArrayWriter, path: Any, live: Any, sites: List[Any]) -> Dict[str, Any]:
-        weights = compat_graph.Weights(self.tf, live)
+        weights = self._weights(live)
         described = []
         for site in sites:
             phases = {name: self._phase(whole, writer, site[name], weights) for name in ("inference", "training")}
@@ -272,7 +297,7 @@ class Carrier:
         row["given"] = [name_of(tensor) for tensor in given]
         row["outgoing"] = [[index, name_of(tensor)] for index, tensor in found["outgoing"]]
         row["inputs"] = [None if tensor is None else name_of(tensor) for tensor in found["inputs"]]
-        row["weights"] = {weights.role(v.op.name): name_of(t) for v, t in found["weights"] if t is not None}
+        row["weights"] = {weights.role_of(v): name_of(t) for v, t in found["weights"] if t is not None}
         return row
 
     def _cut(

@@ -273,12 +273,16 @@ def evaluator(keras: Any, inputs: List[Any], tensors: List[Any], updates: Any = 
     # A session refuses to fetch what it is fed: an input that is also an output goes through an identity.
     fetched = [tf.identity(t) if any(t is i for i in inputs) else t for t in tensors]
     function = keras.backend.function(list(inputs), fetched, **({"updates": list(updates)} if updates else {}))
-    return lambda arrays: [_numpy(value) for value in function(list(arrays))]
+    dtypes = [tensor_spec(t)[1] for t in fetched]
+    return lambda arrays: [_numpy(value, dtype) for value, dtype in zip(function(list(arrays)), dtypes)]
 
 
-def _numpy(value: Any) -> Any:
+def _numpy(value: Any, dtype: str) -> Any:
+    """The array of a fetched value; TF 2 makes a Python number of a scalar, which forgets the type."""
     import numpy as np
 
+    if isinstance(value, (bool, int, float)):
+        return np.asarray(value, dtype=dtype)
     return np.asarray(value.numpy() if hasattr(value, "numpy") else value)
 
 

@@ -27,6 +27,18 @@ def functional_control_flow(tf: Any) -> Iterator[None]:
             v1.disable_control_flow_v2()
 
 
+def function_graph(name: str) -> Any:
+    """A graph of TensorFlow 2 that captures what its operations take from outside."""
+    from tensorflow.python.framework.func_graph import FuncGraph
+
+    return FuncGraph(name)
+
+
+def captures(graph: Any) -> List[Any]:
+    """(tensor from outside, placeholder that stands for it) of a function graph."""
+    return list(graph.captures)
+
+
 def resource_variables(tf: Any, wanted: bool) -> None:
     """Make the variables of models loaded from now on resources: graphs with references do not run today."""
     v1 = getattr(tf.compat, "v1", tf)
@@ -60,9 +72,16 @@ def operation_of(update: Any) -> Any:
     return getattr(update, "op", update)
 
 
+def call_inputs(node: Any) -> List[Any]:
+    """The tensors of a call's first argument; those of other arguments are no inputs, though TF 2.2 and later count them."""
+    if hasattr(node, "call_args"):
+        return [t for t in compat.flatten(node.call_args[0]) if hasattr(t, "_keras_history")]
+    return compat.node_inputs(node)
+
+
 def node_masks(node: Any) -> List[Any]:
     """The mask of each input of a call, or None."""
-    tensors = compat.node_inputs(node)
+    tensors = call_inputs(node)
     own = getattr(node, "input_masks", None)  # standalone Keras keeps masks with calls, tf.keras with tensors
     if own:
         return [own[i] if i < len(own) else None for i in range(len(tensors))]
@@ -73,6 +92,8 @@ def set_mask(tf: Any, tensor: Any, like: Any, name: str) -> Any:
     """Give a new input a mask of the form of ``like``; returns it."""
     mask = placeholder_like(tf, like, name)
     tensor._keras_mask = mask
+    if not hasattr(tensor, "_keras_history"):
+        return mask
     layer, index, position = tensor._keras_history[:3]
     node = _node_list(layer)[index]
     if getattr(node, "output_masks", None) is not None:
@@ -82,7 +103,8 @@ def set_mask(tf: Any, tensor: Any, like: Any, name: str) -> Any:
 
 def output_masks(live: Any, outputs: List[Any]) -> List[Any]:
     """The mask of each output of a layer's last call, or None."""
-    own = getattr(_node_list(live)[-1], "output_masks", None) if _node_list(live) else None
+    graphs = not compat.import_tensorflow().executing_eagerly() and not hasattr(outputs[0].graph, "captures")
+    own = getattr(_node_list(live)[-1], "output_masks", None) if graphs and _node_list(live) else None
     return list(own) if own else [getattr(tensor, "_keras_mask", None) for tensor in outputs]
 
 
@@ -121,12 +143,16 @@ def node_kwargs(node: Any, make: Callable[[Any], Any]) -> Tuple[Dict[str, Any], 
             return made[-1]
         return value
 
-    arguments = getattr(node, "arguments", None) or {}
+    if len(getattr(node, "call_args", ())) > 1:
+        raise Refusal("model-unsupported", "it is called with several arguments without names")
+    arguments = getattr(node, "arguments", None) or getattr(node, "call_kwargs", None) or {}
     return {key: value_of(value) for key, value in arguments.items()}, made
 
 
 def takes_list(node: Any) -> bool:
     """Whether a call was given a list of a single tensor; versions before 1.14 do not tell."""
+    if hasattr(node, "call_args"):
+        return isinstance(node.call_args[0], (list, tuple)) and len(node.call_args[0]) == 1
     given = getattr(node, "input_tensors", None)
     return hasattr(node, "iterate_inbound") and isinstance(given, list) and len(given) == 1
 
@@ -169,19 +195,27 @@ class Weights:
 
     def __init__(self, tf: Any, live: Any) -> None:
         self.tf = tf
-        self._roles = {}  # type: Dict[str, str]
+        self._roles = {}  # type: Dict[Any, str]
         self._held = []  # type: List[Dict[str, Any]]
         trainable = {id(v) for v in live.trainable_weights}
         for variable in live.weights:
-            if variable.op.name not in self._roles:
-                self._add(variable, _short(variable.op.name, live.name), id(variable) in trainable, False)
+            if self.key_of(variable) not in self._roles:
+                self._add(variable, _short(self.name_of(variable), live.name), id(variable) in trainable, False)
+
+    def key_of(self, variable: Any) -> Any:
+        """What a variable is known by."""
+        return variable.op.name
+
+    def name_of(self, variable: Any) -> str:
+        """The name of a variable, of which its role is made."""
+        return str(variable.op.name)
 
     def _add(self, variable: Any, wanted: str, trainable: bool, hidden: bool) -> str:
         role, count = wanted, 1
         while role in self._roles.values():
             count += 1
             role = "%s_%d" % (wanted, count)
-        self._roles[variable.op.name] = role
+        self._roles[self.key_of(variable)] = role
         shape, dtype = compat.tensor_spec(variable)
         row = {"role": role, "shape": shape, "dtype": dtype, "trainable": trainable, "hidden": hidden}
         self._held.append(dict(row, variable=variable))
@@ -201,6 +235,10 @@ class Weights:
                 )
             self._add(found[0], name.split("/")[-1], False, True)
         return self._roles[name]
+
+    def role_of(self, variable: Any) -> str:
+        """The role of a weight."""
+        return self.role(variable.op.name)
 
     def described(self) -> List[Dict[str, Any]]:
         """``role``, ``shape``, ``dtype``, ``trainable`` and ``hidden`` of every weight."""

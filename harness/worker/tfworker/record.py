@@ -28,8 +28,8 @@ def record(
     if request.get("samples"):
         sets.append(_samples(request["samples"], model, inputs, run))
     continued = set()
-    if sets and getattr(model, "stateful", False):
-        # The same input again, from the state that the first call left behind.
+    if sets and topology.asks_for_states(graph["layers"]):
+        # The same input again, from the state that the first call left behind, or did not: TF 1.x's Bidirectional.
         name, arrays, _ = sets[0]
         first = evaluate(model, run, arrays)
         sets.insert(0, (name, arrays, first))

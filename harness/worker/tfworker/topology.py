@@ -73,6 +73,15 @@ def _sequential(config: Any, name: Optional[str]) -> Graph:
     return {"name": name or "sequential", "kind": "sequential", "layers": layers, "inputs": ends[0], "outputs": ends[1]}
 
 
+def asks_for_states(value: Any) -> bool:
+    """Whether any layer of a graph, wrapped or nested ones too, was asked to carry its states from batch to batch."""
+    if isinstance(value, list):
+        return any(asks_for_states(item) for item in value)
+    if isinstance(value, dict):
+        return value.get("stateful") is True or any(asks_for_states(item) for item in value.values())
+    return False
+
+
 def name_sequential_input(graph: Graph, name: str, config: Dict[str, Any]) -> None:
     """Give the input that a Sequential config leaves out its name and config (from the live model)."""
     first = graph["layers"][0]

@@ -27,7 +27,7 @@ def write_bundle(keras: Any, model: Any, found: Dict[str, Any], request: Dict[st
     with carry.plain_configs(keras, model, found["config"]):
         graph = _graph(model)
     os.makedirs(bundle)
-    carrier = carry.Carrier(keras, model, bundle)
+    carrier = carry.carrier(keras, model, bundle)
     foreign = carry.carried_layers(keras, model, graph)
     if foreign:
         context.step("trace the layers made of code")
