@@ -433,18 +433,20 @@ def prove(
 
 
 def _prove_training(stages: Stages, bundle: Bundle, model: Mapping[str, Path], worker: Worker) -> None:
-    """The optimizer that the fresh process loads, and one step with it."""
+    """The optimizer that the fresh process loads from each saved form, and steps with it; the worst stands in the report."""
     stage = stages.training
     if stage is None:
         return
-    form = next((form for form in model if form != "saved_model"), None)
-    if stage.provable and form:
+    stages.report["training"] = None
+    for form in [form for form in model if form != "saved_model"] if stage.provable else []:
         plan, name = stages.space.jobs / "plan.json", FORMS[form][1]
         files = {"bundle": bundle.folder, "plan.json": plan, name: model[form]}
         with stages.timed("prove"):
-            job = stages.run(worker, "training", stage.request(f"in/{name}"), files)
-        stages.report["training"] = stage.section(bundle, job.results[0], job.folder / "out")
-    else:
+            job = stages.run(worker, f"training-{form}", stage.request(f"in/{name}"), files)
+        section = stage.section(bundle, job.results[0], job.folder / "out")
+        if stages.report["training"] is None or not section["ok"]:
+            stages.report["training"] = section
+    if stages.report["training"] is None:
         stages.report["training"] = stage.unproved(bundle)
     for path in stage.write_module(stages.space.path):
         stages.report["artifacts"].append(report.file_artifact(path, stages.space.path, "python"))

@@ -45,7 +45,7 @@ class Options:
         layer_budget: bytes of layer outputs recorded at most.
         samples: the user's own inputs (npz keyed by input name), or None.
         keep_jobs: keep job folders of a successful run too.
-        training: ``off``, ``state`` (carry the optimizer), ``auto`` (and prove one step, if the model is not huge) or
+        training: ``off``, ``state`` (carry the optimizer), ``auto`` (and prove one step and five, if the model is not huge) or
             ``parity`` (prove it whatever the size).
         optimizer_formula: ``native`` takes the target's optimizers, ``pin`` the source's formula where it is another.
         limits: what a worker may use.

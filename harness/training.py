@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.dialects.training import TrainingPlan, translate_training
+from harness.dialects.training import Home, TrainingPlan, translate_training
 from harness.verify.training import judge_training, unproved
 from harness.worker.tfworker.arrays import ArrayReader
 from harness.worker.tfworker.files import read_json
@@ -40,6 +40,7 @@ class Stage:
     plan: TrainingPlan | None
     weights: dict[str, dict[str, Any]]
     reason: str | None = None
+    flavour: str = "keras3"
 
     @classmethod
     def of(cls, bundle: Bundle, done: Translation, target: EnvSpec, options: Options) -> Stage:
@@ -47,12 +48,19 @@ class Stage:
         manifest, asked = bundle.manifest, options.training
         if asked == "off" or not manifest["model"]["training"].get("optimizer"):
             return cls(asked=asked, plan=None, weights=done.weights)
-        if target.dialect != "keras-3":
-            reason = f"training is not carried to {target.name} yet; the model is saved without its optimizer"
+        family, flavour = manifest["model"]["training"]["optimizer"]["family"], target.keras_flavour
+        home = Home.of(target.dialect, options.formats, family)
+        reason = None if home else f"training is not carried to {target.name} yet"
+        if home and home.dialect != "keras-3" and set(options.formats) == {"saved_model"}:
+            reason = "Keras 2 restores no optimizer's state from a SavedModel: add --format h5"
+        if home is None or reason:
+            reason = f"{reason}; the model is saved without its optimizer"
             return cls(asked=asked, plan=None, weights=done.weights, reason=reason)
-        flavour = manifest["producer"].get("flavour", "tf.keras")
-        plan = translate_training(manifest["model"], flavour, done.weights, options.optimizer_formula)
-        return cls(asked=asked, plan=plan, weights=done.weights)
+        source = manifest["producer"].get("flavour", "tf.keras")
+        plan = translate_training(manifest["model"], source, done.weights, options.optimizer_formula, home)
+        if plan and home.dialect != "keras-3" and "saved_model" in options.formats:
+            plan.not_carried.append("optimizer state in the SavedModel: Keras 2 restores none; load the other form")
+        return cls(asked=asked, plan=plan, weights=done.weights, flavour=flavour)
 
     @property
     def provable(self) -> bool:
@@ -77,10 +85,10 @@ class Stage:
         return replace(self, plan=replace(self.plan, not_carried=[*self.plan.not_carried, *result["lost"]]))
 
     def request(self, model: str) -> dict[str, Any]:
-        """The operation that loads a compiled model in a fresh process and takes one step with it."""
+        """The operation that loads a compiled model in a fresh process and takes steps with it."""
         paths = {"model": model, "bundle": "in/bundle", "plan": "in/plan.json"}
         written = {"arrays": "out/training.npz", "index": "out/training.json"}
-        return {"op": "replay_training", **paths, **written, "step": self.asked != "state"}
+        return {"op": "replay_training", "flavour": self.flavour, **paths, **written, "step": self.asked != "state"}
 
     def section(self, bundle: Bundle, result: dict[str, Any], out: Path) -> dict[str, Any]:
         """The ``training`` section of the report, from what :meth:`request` gave in the folder ``out``."""

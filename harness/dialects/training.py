@@ -1,4 +1,4 @@
-"""How an old model is trained, said in Keras 3: optimizer, losses, metrics, and where each optimizer slot goes.
+"""How an old model is trained, said in the target's Keras: optimizer, losses, metrics, and where each optimizer slot goes.
 
 The bundle's ``model.training`` goes in (``docs/bundle.md``), a plan for the target worker comes out. What has no
 equivalent is named in ``not_carried``; it never costs the model.
@@ -7,39 +7,14 @@ equivalent is named in ``not_carried``; it never costs the model.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from harness.dialects.rules import Change
-from harness.worker.tfworker import transforms
+from harness.dialects.training_known import known, known_losses
+from harness.dialects.training_optimizer import optimizer, pin, slots
+from harness.dialects.training_plan import Home, TrainingPlan
 
-STEP = "training → keras-3"
-#: classes whose old formula differs from Keras 3's: (pinned class, what differs)
-PINNED = {
-    "RMSprop": ("EpsilonOutsideRMSprop", "epsilon was added outside the square root; Keras 3 adds it inside"),
-    "Adagrad": ("EpsilonOutsideAdagrad", "epsilon was added outside the square root; Keras 3 adds it inside"),
-    "Nadam": ("ScheduledNadam", "the momentum schedule was 0.96^(step · schedule_decay); Keras 3's is 0.96^step"),
-}
-#: updates only the rows of an embedding that a batch reads, in OptimizerV2; Keras 3 updates all
-_LAZY = frozenset({"SGD", "RMSprop", "Adadelta", "Adamax", "Nadam", "Ftrl"})
-_HYPERPARAMETERS = {
-    "SGD": ("momentum", "nesterov"),
-    "RMSprop": ("rho", "momentum", "epsilon", "centered"),
-    "Adagrad": ("initial_accumulator_value", "epsilon"),
-    "Adadelta": ("rho", "epsilon"),
-    "Adam": ("beta_1", "beta_2", "epsilon", "amsgrad"),
-    "Adamax": ("beta_1", "beta_2", "epsilon"),
-    "Nadam": ("beta_1", "beta_2", "epsilon"),
-    "Ftrl": (
-        "learning_rate_power", "initial_accumulator_value", "l1_regularization_strength", "l2_regularization_strength",
-        "l2_shrinkage_regularization_strength", "beta",
-    ),
-}  # fmt: skip
-#: of tf.keras 2.11 and later, the same in Keras 3
-_BASE = ("weight_decay", "global_clipnorm", "use_ema", "ema_momentum", "ema_overwrite_frequency")
-_SCHEDULES = frozenset(
-    {"ExponentialDecay", "PiecewiseConstantDecay", "PolynomialDecay", "InverseTimeDecay", "CosineDecay"}
-)
+__all__ = ["Home", "TrainingPlan", "translate_training"]
+
 #: dialects whose cosine losses have the other sign
 _RISING_COSINE = frozenset({"tf1.14", "tf1.15"})
 _LOSSES = {
@@ -66,45 +41,12 @@ _METRICS = {
 }  # fmt: skip
 
 
-@dataclass(kw_only=True)
-class TrainingPlan:
-    """What the target worker is to build.
-
-    Attributes:
-        optimizer: Keras 3's ``{"class_name", "config"}``, or None.
-        old_formula: the same with the class that pins the source's formula, where it differs from Keras 3's.
-        losses, loss_weights, metrics, weighted_metrics: for each output, in order.
-        slots: ``{"array", "layer", "role", "slot", "transforms"}`` of each; layer and role are the target's.
-        scalars: ``iterations``, and Nadam's ``m_schedule``.
-        known: differences of formula that are known: ``{"what", "why", "weights"}``; None for weights means all.
-        not_carried: what has no place in the target, each with the reason.
-    """
-
-    optimizer: dict[str, Any] | None = None
-    old_formula: dict[str, Any] | None = None
-    pinned: bool = False
-    losses: list[Any] = field(default_factory=list)
-    loss_weights: list[float] | None = None
-    metrics: list[list[Any]] | None = None
-    weighted_metrics: list[list[Any]] | None = None
-    slots: list[dict[str, Any]] = field(default_factory=list)
-    scalars: dict[str, float] = field(default_factory=dict)
-    known: list[dict[str, Any]] = field(default_factory=list)
-    not_carried: list[str] = field(default_factory=list)
-    ledger: list[Change] = field(default_factory=list)
-
-    def as_json(self) -> dict[str, Any]:
-        """The plan as the worker reads it."""
-        kept = ("optimizer", "old_formula", "pinned", "losses", "loss_weights", "metrics", "weighted_metrics")
-        return {key: getattr(self, key) for key in (*kept, "slots", "scalars")}
-
-    def note(self, what: str, before: Any, after: Any, why: str) -> None:
-        """Enter a change into the ledger."""
-        self.ledger.append(Change(layer="(training)", step=STEP, what=what, before=before, after=after, why=why))
-
-
 def translate_training(
-    model: Mapping[str, Any], flavour: str, weights: Mapping[str, Mapping[str, Any]], formula: str
+    model: Mapping[str, Any],
+    flavour: str,
+    weights: Mapping[str, Mapping[str, Any]],
+    formula: str,
+    home: Home | None = None,
 ) -> TrainingPlan | None:
     """The plan for a model's training, or None if the model brings no optimizer.
 
@@ -112,81 +54,43 @@ def translate_training(
         model: ``model`` of the manifest.
         flavour: of the source worker: ``keras`` is standalone Keras.
         weights: where every weight goes, see :class:`harness.dialects.Translation`.
-        formula: ``native`` takes Keras 3's optimizer, ``pin`` the source's formula where that is another.
+        formula: ``native`` takes the target's optimizer, ``pin`` the source's formula where that is another.
+        home: the Keras that trains the model from now on; Keras 3 if it is not said.
     """
     training = model["training"]
     if not training.get("optimizer"):
         return None
-    plan = TrainingPlan()
+    plan = TrainingPlan(home=home or Home())
     plan.not_carried += training["reasons"]
-    _optimizer(plan, training["optimizer"], flavour)
+    optimizer(plan, training["optimizer"], flavour)
     if plan.optimizer is None:
         return plan
     _compiled(plan, training["config"], [o["name"] for o in model["outputs"]], model["dialect"])
-    _known(plan, model, training["optimizer"], flavour)
-    _known_losses(plan, model)
+    known(plan, model, training["optimizer"], flavour)
+    known_losses(plan, model)
     if training["state"] == "carried":
-        _slots(plan, training, weights)
-    _pin(plan, formula)
+        slots(plan, training, weights)
+    if training["optimizer"]["family"] == "modern" and plan.optimizer["class_name"] == "Nadam":
+        _counted_in_python(plan, weights)
+    if plan.optimizer["config"].get("use_ema") and not plan.scalars.get("iterations"):
+        _averages(plan, weights)
+    pin(plan, formula)
     return plan
 
 
-def _optimizer(plan: TrainingPlan, found: Mapping[str, Any], flavour: str) -> None:
-    name, old = found["class_name"], dict(found["config"])
-    if name not in _HYPERPARAMETERS:
-        plan.not_carried.append(f"optimizer: Keras 3 has no {name} that is known to be the same")
-        return
-    config: dict[str, Any] = {k: old[k] for k in _HYPERPARAMETERS[name] if old.get(k) is not None}
-    config |= {key: old[key] for key in _BASE if old.get(key) is not None}
-    _defaults(name, config, found["family"])
-    rate = old.get("learning_rate", old.get("lr"))
-    if "learning_rate" not in old:
-        plan.note("lr", "lr", "learning_rate", "same argument, renamed")
-    config["learning_rate"] = _rate(plan, name, rate, old.get("decay") or 0.0, found["family"])
-    clip = [key for key in ("clipnorm", "clipvalue") if old.get(key)]
-    if len(clip) == 2:
-        plan.not_carried.append("optimizer: Keras 3 clips gradients by norm or by value, not by both")
-        return
-    for key in clip:
-        config[key] = float(old[key])
-    if flavour == "keras" and "clipnorm" in config:
-        config["global_clipnorm"] = config.pop("clipnorm")
-        plan.note("clipnorm", "clipnorm", "global_clipnorm", "standalone Keras clips by the norm of all gradients")
-    if config["learning_rate"] is None:
-        plan.not_carried.append("optimizer: its learning rate is a schedule that Keras 3 does not have")
-        return
-    plan.optimizer = {"class_name": name, "config": config}
-    if name in PINNED and found["family"] != "modern" and not (name == "RMSprop" and config["momentum"]):
-        pinned, why = PINNED[name]
-        more = {}
-        if name == "Nadam":
-            more["schedule_decay"] = float(old["schedule_decay"] if "schedule_decay" in old else old["decay"])
-        plan.old_formula = {"class_name": pinned, "config": {**config, **more}}
-        plan.known.append({"what": f"formula of {name}", "why": why, "weights": None, "formula": True})
+def _counted_in_python(plan: TrainingPlan, weights: Mapping[str, Any]) -> None:
+    """What the source's product of momenta is depends on how often its function was traced; it is computed anew."""
+    plan.scalars.pop("m_schedule", None)
+    why = "TensorFlow 2.11 to 2.15 counts the factors of its momentum schedule in Python, once a weight, and saves none"
+    if plan.home.dialect == "keras-3":
+        why += "; Keras 3 goes on with the product after as many steps"
+    plan.known.append({"what": "schedule of Nadam", "why": why, "weights": sorted(weights)})
 
 
-def _defaults(name: str, config: dict[str, Any], family: str) -> None:
-    for key in ("momentum", "rho", "epsilon", "beta_1", "beta_2"):
-        if key in config:
-            config[key] = float(config[key])
-    if name in ("SGD", "RMSprop"):
-        config.setdefault("momentum", 0.0)
-    if name == "Adagrad" and family == "keras":
-        config["initial_accumulator_value"] = 0.0
-
-
-def _rate(plan: TrainingPlan, name: str, rate: Any, decay: float, family: str) -> Any:
-    """The learning rate, or the schedule that stands for rate and decay; None if there is none."""
-    if isinstance(rate, Mapping):
-        config = {key: value for key, value in rate["config"].items() if value is not None}
-        if rate["class_name"] not in _SCHEDULES or (decay and name != "Nadam"):
-            return None
-        return {"class_name": rate["class_name"], "config": config}
-    if not decay or (name == "Nadam" and family == "v2"):  # there, ``decay`` is the momentum's schedule
-        return float(rate)
-    after = {"initial_learning_rate": float(rate), "decay_steps": 1, "decay_rate": decay, "staircase": False}
-    plan.note("decay", decay, "InverseTimeDecay", "Keras 3 has no decay; lr / (1 + decay · step) is this schedule")
-    return {"class_name": "InverseTimeDecay", "config": after}
+def _averages(plan: TrainingPlan, weights: Mapping[str, Any]) -> None:
+    if plan.home.dialect == "keras-3":
+        why = "before the first step they are the weights in the source, and nothing in Keras 3"
+        plan.known.append({"what": "moving averages of weights", "why": why, "weights": sorted(weights)})
 
 
 def _compiled(plan: TrainingPlan, config: Mapping[str, Any], outputs: list[str], dialect: str) -> None:
@@ -205,7 +109,9 @@ def _compiled(plan: TrainingPlan, config: Mapping[str, Any], outputs: list[str],
     plan.metrics = _metrics(plan, config.get("metrics"), outputs)
     plan.weighted_metrics = _metrics(plan, config.get("weighted_metrics"), outputs)
     if config.get("sample_weight_mode"):
-        plan.note("sample_weight_mode", config["sample_weight_mode"], None, "Keras 3 takes weights of any shape")
+        plan.note(
+            "sample_weight_mode", config["sample_weight_mode"], None, f"{plan.home.name} takes weights of any shape"
+        )
 
 
 def _each(value: Any, outputs: list[str]) -> list[Any] | None:
@@ -225,7 +131,7 @@ def _without_cosine(plan: TrainingPlan, loss: Any, output: str) -> Any:
         f"loss of {output}",
         "cosine similarity is a loss that falls with the distance in TensorFlow 1.14 and 1.15",
     )
-    plan.not_carried.append(f"{what}: {why}; Keras 3's falls with the similarity, as all other versions' do")
+    plan.not_carried.append(f"{what}: {why}; {plan.home.name}'s falls with the similarity, as all other versions' do")
     plan.known.append({"what": what, "why": why, "weights": None})
     return None
 
@@ -243,7 +149,9 @@ def _loss(plan: TrainingPlan, loss: Any, output: str) -> Any:
         old = dict(loss.get("config") or {})
         config = {key: old[key] for key in _LOSS_ARGUMENTS if old.get(key) is not None}
         reduction = old.get("reduction", "auto")
-        config["reduction"] = "sum_over_batch_size" if reduction == "auto" else reduction
+        config["reduction"] = (
+            "sum_over_batch_size" if reduction == "auto" and plan.home.dialect == "keras-3" else reduction
+        )
         return {"class_name": loss["class_name"], "config": config}
     what = loss if isinstance(loss, str) else loss.get("class_name", loss) if isinstance(loss, Mapping) else loss
     plan.not_carried.append(f"loss of {output}: {what} is none of Keras's own; compile the new model with yours")
@@ -255,7 +163,7 @@ def _metrics(plan: TrainingPlan, found: Any, outputs: list[str]) -> list[list[An
         return None
     if isinstance(found, Mapping):
         rows = [found.get(name) or [] for name in outputs]
-    elif len(outputs) > 1 and len(found) == len(outputs) and all(isinstance(m, list) for m in found):
+    elif len(found) == len(outputs) and all(isinstance(m, list) for m in found):
         rows = list(found)
     else:
         rows = [found] * len(outputs)
@@ -274,6 +182,8 @@ def _metric(plan: TrainingPlan, metric: Any) -> Any:
     if isinstance(metric, Mapping) and isinstance(metric.get("class_name"), str):
         if metric["class_name"] in ("MeanMetricWrapper", "Function"):
             inner = (metric.get("config") or {}).get("fn")
+            if isinstance(inner, Mapping):  # as TF 2.12 and later may write it
+                inner = inner.get("config")
             return _metric(plan, inner) if isinstance(inner, str) else _lost(plan, metric["class_name"])
         config = {k: v for k, v in (metric.get("config") or {}).items() if v is not None and k not in ("dtype", "fn")}
         return {"class_name": metric["class_name"], "config": config}
@@ -284,118 +194,3 @@ def _lost(plan: TrainingPlan, metric: Any) -> None:
     line = f"metric {metric}: it is none of Keras's own; compile the new model with yours"
     if line not in plan.not_carried:
         plan.not_carried.append(line)
-
-
-def _slots(plan: TrainingPlan, training: Mapping[str, Any], weights: Mapping[str, Mapping[str, Any]]) -> None:
-    """Where each slot goes: with its weight, and through the same transforms where those only move elements."""
-    assert plan.optimizer is not None
-    slots = []
-    for slot in training["slots"]:
-        name = "/".join((*slot["layer"], slot["role"]))
-        move = weights.get(name)
-        if move is None:
-            plan.not_carried.append(f"optimizer state: the weight {name} has no place of its own in the target")
-            return
-        changing = [t["op"] for t in move["transforms"] if t["op"] not in transforms.PERMUTING]
-        if changing:
-            plan.not_carried.append(
-                f"optimizer state: the weight {name} is changed by {changing[0]}, which slots do not follow exactly"
-            )
-            return
-        slots.append({**slot, "layer": move["layer"], "role": move["role"], "transforms": move["transforms"]})
-    if plan.optimizer["class_name"] == "SGD" and not plan.optimizer["config"]["momentum"]:
-        if slots:
-            plan.note("slots", "momentum", None, "without momentum they have no effect, and Keras 3 has none")
-        slots = []
-    plan.slots, plan.scalars = slots, dict(training["scalars"])
-
-
-def _known(plan: TrainingPlan, model: Mapping[str, Any], found: Mapping[str, Any], flavour: str) -> None:
-    """Differences of training that are no fault of the migration, each with the weights that it touches."""
-    dialect = model["dialect"]
-    lazy = found["class_name"] in _LAZY and found["family"] == "v2"
-    if found["class_name"] in ("SGD", "RMSprop") and not (plan.optimizer or {})["config"]["momentum"]:
-        lazy = False
-    for path, layer in _leaves(model["graph"], ()):
-        where = "/".join(path)
-        regular = layer["config"].get("activity_regularizer") or layer["class_name"] == "ActivityRegularization"
-        if regular and (flavour == "keras" or dialect == "tf1.12"):
-            why = "the source adds the sum over the batch to the loss, Keras 3 the mean"
-            plan.known.append({"what": f"{where}: activity regularisation", "why": why, "weights": None})
-        if layer["class_name"] == "Embedding" and lazy:
-            why = "the source updates only the rows that a batch reads, Keras 3 all of them"
-            plan.known.append(
-                {"what": f"{where}: rows that are not read", "why": why, "weights": [f"{where}/embeddings"]}
-            )
-        if layer["class_name"] == "Embedding" and (plan.optimizer or {}).get("class_name", "SGD") != "SGD":
-            # Proved with summed gradients, as the source's optimizer gets them; Keras 3's `fit` hands over others.
-            why = "the source adds up the gradients of a row before they are squared, Keras 3 squares each of them"
-            plan.known.append({"what": f"{where}: rows that a batch reads twice", "why": why, "weights": []})
-        if layer["class_name"] == "Embedding" and found["family"] == "v2" and found["config"].get("clipnorm"):
-            why = "the source takes the norm of the rows' gradients before it adds up those of one row, Keras 3 afterwards"
-            plan.known.append({"what": f"{where}: clipping by norm", "why": why, "weights": [f"{where}/embeddings"]})
-        if not layer["class_name"].startswith("BatchNormalization"):
-            continue
-        stats = [f"{where}/moving_mean", f"{where}/moving_variance"]
-        if flavour == "keras":
-            why = "Keras on TensorFlow 1 corrects the moving averages for a start at zero, anew after each load"
-            plan.known.append({"what": f"{where}: moving statistics", "why": why, "weights": stats})
-        elif _fused(layer):
-            why = "the source's fused kernel stores the variance times N/(N-1), Keras 3 the variance"
-            plan.known.append({"what": f"{where}: moving variance", "why": why, "weights": [stats[1]]})
-        if layer["config"].get("trainable") is False and dialect.startswith(("tf1.", "keras-2")):
-            why = (
-                "a frozen BatchNormalization of TensorFlow 1 normalises with the batch when trained, Keras 3's does not"
-            )
-            plan.known.append({"what": f"{where}: frozen", "why": why, "weights": None})
-
-
-def _known_losses(plan: TrainingPlan, model: Mapping[str, Any]) -> None:
-    """Keras 3 takes the logits of a softmax or sigmoid at the end of a model, whatever its cross-entropy asks for."""
-    for tensor, loss, output in zip(model["graph"].get("outputs", ()), plan.losses, model["outputs"], strict=False):
-        name = loss["class_name"] if isinstance(loss, Mapping) else loss or ""
-        kind = name.lower().replace("_", "")
-        if not kind.endswith("crossentropy"):
-            continue
-        logits = isinstance(loss, Mapping) and bool(loss["config"].get("from_logits"))
-        end = _activation(model["graph"], tensor)
-        fits = end == ("sigmoid" if kind.startswith("binary") else "softmax") and not logits
-        if end in ("softmax", "sigmoid") and not fits:
-            asked = " with from_logits=True" if logits else ""
-            why = f"Keras 3 computes {name}{asked} behind a {end} from what went into the {end}; the source from its output"
-            plan.known.append({"what": f"loss of {output['name']}", "why": why, "weights": None})
-
-
-def _activation(graph: Mapping[str, Any], tensor: Any) -> Any:
-    """The activation that a tensor comes out of, inside nested models too."""
-    layer = next(layer for layer in graph["layers"] if layer["name"] == tensor[0])
-    if "graph" in layer:
-        return _activation(layer["graph"], layer["graph"]["outputs"][tensor[2]])
-    if layer["class_name"] == "Softmax":
-        return "softmax"
-    return (layer["config"] or {}).get("activation")
-
-
-def _fused(layer: Mapping[str, Any]) -> bool:
-    specs = [call.get("input_specs") or [] for call in layer["calls"]]
-    return layer["config"].get("fused") is not False and any(len(spec[0]) == 4 for call in specs for spec in call[:1])
-
-
-def _leaves(graph: Mapping[str, Any], path: tuple[str, ...]) -> list[tuple[tuple[str, ...], Mapping[str, Any]]]:
-    found: list[tuple[tuple[str, ...], Mapping[str, Any]]] = []
-    for layer in graph["layers"]:
-        here = (*path, layer["name"])
-        found += _leaves(layer["graph"], here) if "graph" in layer else [(here, layer)]
-    return found
-
-
-def _pin(plan: TrainingPlan, formula: str) -> None:
-    if plan.old_formula is None or plan.optimizer is None:
-        return
-    name, pinned = plan.optimizer["class_name"], plan.old_formula["class_name"]
-    if formula == "pin":
-        plan.pinned = True
-        plan.note("optimizer", name, pinned, "the source's formula, pinned")
-        plan.known = [known for known in plan.known if not known.get("formula")]
-    elif "m_schedule" in plan.scalars:
-        plan.note("m_schedule", plan.scalars["m_schedule"], "Keras 3's own product", "the schedule is another one")

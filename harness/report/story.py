@@ -122,9 +122,11 @@ def _proven(proven: Mapping[str, Any]) -> tuple[bool | None, str]:
 
 def _training(training: Mapping[str, Any]) -> tuple[bool | None, str]:
     step = training["step"] or {"status": "skipped", "reason": "none was recorded"}
+    count = step.get("steps", 1)
+    many = "one step" if count == 1 else f"one step and {count} steps"
     said = {
-        "equal": "one step in float64 agrees in loss, gradients and weights",
-        "differs": f"one step differs: {step.get('reason')}",
+        "equal": f"{many} in float64 agree{'s' if count == 1 else ''} in loss, gradients and weights",
+        "differs": f"training steps differ: {step.get('reason')}",
         "known": f"the optimizer agrees; loss and gradients are not judged: {step.get('reason')}",
         "skipped": f"no step was compared: {step.get('reason')}",
     }[step["status"]]

@@ -138,24 +138,29 @@ def _proven(proven: Mapping[str, Any], console: Console) -> None:
 
 
 def _training(training: Mapping[str, Any], console: Console) -> None:
-    """The optimizer's state, one step, and what is known to differ."""
+    """The optimizer's state, training steps, and what is known to differ."""
     slots, step = training["slots"], training["step"] or {"status": "skipped", "reason": "none was recorded"}
     if training["optimizer"] and training["iterations"] is not None:
         name, count = training["optimizer"]["class_name"], training["iterations"]
         state = f"{slots['equal']} of {slots['total']} slots equal bit for bit, step counter {count}"
         console.print(f"Training: {name}, {state}.", highlight=False)
+    many = {1: "One step", 5: "Five steps"}.get(step.get("steps", 1), f"{step.get('steps')} steps")
     if step["status"] == "equal":
-        line = f"One step: loss, gradients and weights agree ({step['max_rel']:.2g} of an update, bound {step['tolerance']:.2g})."
+        line = f"{many}: loss, gradients and weights agree ({step['max_rel']:.2g} of an update, bound {step['tolerance']:.2g})."
         console.print(line, highlight=False)
     elif step["status"] == "differs":
         first = step["first_divergent"]
-        line = f"[red]One step differs:[/] {escape(first['name'])}: {first['reason']}"
+        line = f"[red]Training steps differ:[/] {escape(first['name'])}: {first['reason']}"
         console.print(line, highlight=False, soft_wrap=True)
     elif step["status"] == "known":
-        line = f"One step: the optimizer agrees; not judged, loss and gradients: {step['reason']}"
+        line = f"{many}: the optimizer agrees; not judged, loss and gradients: {step['reason']}"
         console.print(escape(line), highlight=False, soft_wrap=True)
     else:
-        console.print(f"Not checked: one training step: {escape(step['reason'])}", highlight=False, soft_wrap=True)
+        console.print(f"Not checked: training steps: {escape(step['reason'])}", highlight=False, soft_wrap=True)
+    if step.get("one_because"):
+        console.print(
+            f"Not checked: more than one training step: {escape(step['one_because'])}", highlight=False, soft_wrap=True
+        )
     if step.get("native_formula"):
         console.print(f"Today's formula moves weights by {step['native_formula']:.2g} otherwise.", highlight=False)
     for wrong in training["wrong"]:

@@ -1,8 +1,9 @@
-"""The evidence on training: the loaded optimizer state, and one step in float64 against the source's."""
+"""The evidence on training: the loaded optimizer state, and steps in float64 against the source's."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from harness.verify.tolerance import STEP_BOUND
 from harness.worker.tfworker import transforms
 from harness.worker.tfworker.arrays import ArrayReader
 
+#: how a line of ``not_carried`` begins that is about slots
+_STATE = "optimizer state: the weight"
 #: a tensor that hardly moves is measured on this share of the largest update of the model at least
 _FLOOR = 1e-3
 
@@ -35,7 +38,7 @@ def judge_training(
     wrong += _hyperparameters(plan, result["optimizer"]) + _trainable(bundle, moves, result["trainable"])
     return {
         "optimizer": result["optimizer"],
-        "state": training["state"] if not training["slots"] or plan.slots or not plan.not_carried else "refused",
+        "state": "refused" if any(line.startswith(_STATE) for line in plan.not_carried) else training["state"],
         "slots": {"total": len(plan.slots), "equal": state["equal"]},
         "iterations": result["iterations"],
         "step": step,
@@ -84,6 +87,8 @@ def _hyperparameters(plan: TrainingPlan, found: Mapping[str, Any]) -> list[str]:
     wrong = []
     if found["class_name"] != wanted["class_name"]:
         wrong.append(f"the optimizer is {found['class_name']} instead of {wanted['class_name']}")
+    if found.get("legacy", False) != wanted.get("legacy", False):
+        wrong.append(f"the optimizer is {'' if found.get('legacy') else 'not '}one of the legacy ones")
     for key, value in wanted["config"].items():
         other = found["config"].get(key)
         wanted_value = value
@@ -119,6 +124,19 @@ def _trainable(bundle: Bundle, moves: Mapping[str, Any], found: list[str]) -> li
     return wrong
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    """One comparison of the steps: of ``gradient`` or ``weight``, at the start or at the end."""
+
+    kind: str
+    weight: str
+    result: Comparison
+
+    @property
+    def ok(self) -> bool:
+        return self.result.ok
+
+
 def _step(
     bundle: Bundle, plan: TrainingPlan, moves: Mapping[str, Any], result: Mapping[str, Any], replayed: ArrayReader
 ) -> dict[str, Any]:
@@ -127,94 +145,133 @@ def _step(
         return {"status": "skipped", "reason": recorded["skipped"]}
     if not result["steps"]:
         return {"status": "skipped", "reason": result["steps_failed"] or "it was not asked for"}
-    bound = STEP_BOUND
-    rows = _compare_all(bundle, moves, replayed, "source", bound)
-    loss = compare("loss", np.array(recorded["loss"]), np.array(result["steps"]["source"]["loss"]), bound)
+    bound, count, found = STEP_BOUND, recorded.get("count", 1), result["steps"]["source"]
+    steps = _Steps(bundle, moves, replayed, count)
+    rows = steps.rows("source")
+    losses = [compare("loss", np.array(recorded["loss"]), np.array(found["loss"]), bound)]
+    if count > 1 and found["end_loss"] is not None:
+        name = f"loss after {count} steps"
+        losses.append(compare(name, np.array(recorded["end_loss"]), np.array(found["end_loss"]), bound))
     trained = frozenset("/".join((*r["layer"], r["role"])) for r in recorded["weights"] if r["gradient"])
-    judged = [c for c in rows if not _excused(plan, c.name, trained)] + ([] if _all_excused(plan) else [loss])
+    judged = [row.result for row in rows if not _excused(plan, row, trained)] + ([] if _all_excused(plan) else losses)
     bad = [c for c in judged if not c.ok]
-    worst = max(judged, key=_share, default=loss)
+    worst = max(judged, key=_share, default=losses[0])
     native = None
     if "native" in result["steps"]:
-        native_rows = _compare_all(bundle, moves, replayed, "native", bound)
-        native = max((c.max_rel for c in native_rows if not _excused(plan, c.name, trained)), default=0.0)
+        native_rows = [row for row in steps.rows("native", end=False) if not _excused(plan, row, trained)]
+        native = max((row.result.max_rel for row in native_rows), default=0.0)
     known = _all_excused(plan)
     return {
         "status": "differs" if bad else "known" if known else "equal",
         "reason": bad[0].reason if bad else known,
         "batch": recorded["batch"],
+        "steps": count,
+        "one_because": recorded.get("one_because"),
         "replaced_losses": recorded["replaced_losses"],
-        "loss": {"expected": recorded["loss"], "found": result["steps"]["source"]["loss"]},
+        "loss": {"expected": recorded["loss"], "found": found["loss"]},
+        "end_loss": {"expected": recorded["end_loss"], "found": found["end_loss"]} if count > 1 else None,
         "compared": len(judged),
         "max_rel": worst.max_rel,
-        "tolerance": bound,
+        "tolerance": worst.tolerance,
         "first_divergent": _named(bad) if bad else None,
         "native_formula": native,
     }
 
 
 def _named(bad: list[Comparison]) -> dict[str, Any]:
-    """The first weight that differs after the step; a gradient only where no weight does."""
+    """The first weight that differs after a step; a gradient only where no weight does."""
     first = next((c for c in bad if c.name.startswith("weight ")), bad[0])
     return first.as_json()
 
 
 def _share(comparison: Comparison) -> float:
-    return comparison.max_rel if comparison.ok else float("inf")
+    return comparison.max_rel / comparison.tolerance if comparison.ok else float("inf")
 
 
-def _excused(plan: TrainingPlan, name: str, trained: frozenset[str]) -> bool:
+def _excused(plan: TrainingPlan, row: _Row, trained: frozenset[str]) -> bool:
     """Whether a known difference touches a comparison.
 
     A weight that is trained is judged even where the gradients are known to differ: the optimizer got the source's.
     """
-    kind, _, weight = name.partition(" ")
-    if _all_excused(plan) and (kind == "gradient" or weight not in trained):
+    if _all_excused(plan) and (row.kind == "gradient" or row.weight not in trained):
         return True
-    return kind == "weight" and any(weight in (known["weights"] or ()) for known in plan.known)
+    return row.kind == "weight" and any(row.weight in (known["weights"] or ()) for known in plan.known)
 
 
 def _all_excused(plan: TrainingPlan) -> str | None:
     """Why the step as a whole is another one by a known difference (not of the formula: that one is pinned for this)."""
-    whole = [k for k in plan.known if k["weights"] is None and not k.get("formula")]
-    return f"{whole[0]['what']}: {whole[0]['why']}" if whole else None
+    by_reason: dict[str, list[str]] = {}
+    for known in plan.known:
+        if known["weights"] is None and not known.get("formula"):
+            by_reason.setdefault(known["why"], []).append(known["what"])
+    return "; ".join(f"{', '.join(what)}: {why}" for why, what in by_reason.items()) or None
 
 
-def _compare_all(
-    bundle: Bundle, moves: Mapping[str, Any], replayed: ArrayReader, kind: str, bound: float
-) -> list[Comparison]:
-    """Gradients, then weights after the step, in the order of the graph; names are the source's."""
-    reader, pairs = bundle.arrays, []
-    for row in bundle.manifest["model"]["training"]["step"]["weights"]:
-        source = "/".join((*row["layer"], row["role"]))
-        move = moves.get(source)
-        if move is None or any(t["op"] not in transforms.PERMUTING for t in move["transforms"]):
-            continue
-        target = "/".join((*move["layer"], move["role"]))
+@dataclass(frozen=True)
+class _Pair:
+    """A weight of the source and its place in the target, joined by moves that keep every element."""
 
-        def taken(name: str, move: Mapping[str, Any] = move) -> Array:
-            return np.asarray(transforms.apply(reader.get(name), move["transforms"]))
+    source: str
+    target: str
+    row: Mapping[str, Any]
+    move: Mapping[str, Any]
+    reader: ArrayReader
 
-        pairs.append((source, target, row, taken))
-    before = {s: np.asarray(taken(s), dtype=np.float64) for s, _, _, taken in pairs}
-    largest = max(
-        (float(np.abs(t(r["after"]) - before[s]).max(initial=0)) for s, _, r, t in pairs if r["after"]), default=0.0
-    )
-    steepest = max(
-        (float(np.abs(t(r["gradient"])).max(initial=0)) for _, _, r, t in pairs if r["gradient"]), default=0.0
-    )
-    found = []
-    for source, target, row, taken in pairs:
-        if row["gradient"]:
-            other = _get(replayed, f"{kind}/gradient/{target}")
-            found.append(compare(f"gradient {source}", taken(row["gradient"]), other, bound, scale=steepest * _FLOOR))
-    for source, target, row, taken in pairs:
-        if row["after"]:
-            other = _get(replayed, f"{kind}/after/{target}")
-            moved = taken(row["after"]) - before[source]
-            other = other - before[source] if other.shape == moved.shape else other
-            found.append(compare(f"weight {source}", moved, other, bound, scale=largest * _FLOOR))
-    return found
+    def taken(self, name: str) -> Array:
+        """An array of the bundle as the target holds it."""
+        return np.asarray(transforms.apply(self.reader.get(name), self.move["transforms"]))
+
+
+class _Steps:
+    """What the source recorded of its steps beside what the target made of them."""
+
+    def __init__(self, bundle: Bundle, moves: Mapping[str, Any], replayed: ArrayReader, count: int) -> None:
+        self.replayed, self.count = replayed, count
+        self.pairs = []
+        for row in bundle.manifest["model"]["training"]["step"]["weights"]:
+            source = "/".join((*row["layer"], row["role"]))
+            move = moves.get(source)
+            if move is None or any(t["op"] not in transforms.PERMUTING for t in move["transforms"]):
+                continue
+            target = "/".join((*move["layer"], move["role"]))
+            self.pairs.append(_Pair(source, target, row, move, bundle.arrays))
+
+    def rows(self, kind: str, *, end: bool = True) -> list[_Row]:
+        """Gradients, then weights, in the order of the graph, after one step and after the last; names are the source's."""
+        found = self._gradients(kind, "gradient", "") + self._weights(kind, "after", "", STEP_BOUND)
+        if end and self.count > 1:
+            later = f" after {self.count} steps"
+            if any(f"{kind}/end_gradient/{pair.target}" in self.replayed.entries for pair in self.pairs):
+                found += self._gradients(kind, "end_gradient", later)
+            found += self._weights(kind, "end", later, self.count * STEP_BOUND)
+        return found
+
+    def _gradients(self, kind: str, key: str, later: str) -> list[_Row]:
+        pairs = [pair for pair in self.pairs if pair.row.get(key)]
+        steepest = max((float(np.abs(p.taken(p.row[key])).max(initial=0)) for p in pairs), default=0.0)
+        found = []
+        for pair in pairs:
+            other = _get(self.replayed, f"{kind}/{key}/{pair.target}")
+            name = f"gradient {pair.source}{later}"
+            result = compare(name, pair.taken(pair.row[key]), other, STEP_BOUND, scale=steepest * _FLOOR)
+            found.append(_Row(kind="gradient", weight=pair.source, result=result))
+        return found
+
+    def _weights(self, kind: str, key: str, later: str, bound: float) -> list[_Row]:
+        """Updates from the start on, on the scale of the first step at least: later ones may lead back."""
+        pairs = [pair for pair in self.pairs if pair.row.get(key)]
+        before = {p.source: np.asarray(p.taken(p.source), dtype=np.float64) for p in pairs}
+        first = {p.source: float(np.abs(p.taken(p.row["after"]) - before[p.source]).max(initial=0)) for p in pairs}
+        largest = max(first.values(), default=0.0) * _FLOOR
+        found = []
+        for pair in pairs:
+            start = before[pair.source]
+            other, moved = _get(self.replayed, f"{kind}/{key}/{pair.target}"), pair.taken(pair.row[key]) - start
+            other = other - start if other.shape == moved.shape else other
+            scale = max(largest, first[pair.source])
+            result = compare(f"weight {pair.source}{later}", moved, other, bound, scale=scale)
+            found.append(_Row(kind="weight", weight=pair.source, result=result))
+        return found
 
 
 def _get(replayed: ArrayReader, name: str) -> Array:

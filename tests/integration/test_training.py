@@ -1,4 +1,4 @@
-"""Training goes on: state and one step, from old environments to Keras 3; and what is damaged on the way is noticed."""
+"""Training goes on: state and steps, from old environments to Keras 3 and 2; and what is damaged on the way is noticed."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from command_line import Once
 from harness import dialects
 from harness.backends import Environment
 from harness.bundle import Bundle
+from harness.dialects import training as training_dialect
 from harness.engine import build_op
 from harness.job import Job
 from harness.plan import Options
@@ -22,23 +23,32 @@ from harness.training import Stage
 from harness.worker.tfworker.files import write_json
 
 pytestmark = pytest.mark.integration
-SOURCES = {"tf1.12": "tf.keras", "tf1.15": "tf.keras", "keras2.2": "keras"}
+SOURCES = {"tf1.12": "tf.keras", "tf1.15": "tf.keras", "keras2.2": "keras", "tf2.3": "tf.keras", "tf2.15": "tf.keras"}
+#: how many models a source saves
+SAVED = {"tf1.12": 18, "tf1.15": 19, "keras2.2": 8, "tf2.3": 6, "tf2.15": 15}
+FORMS = {"keras": "model.keras", "h5": "model.h5"}
 
 
 @dataclass(kw_only=True)
 class Target:
-    """One warm worker of TF 2.21 for all models."""
+    """One warm worker of a target for all models."""
 
     worker: WarmWorker
     root: Path
     count: int = 0
 
-    def build(self, bundle: Bundle, damage: Callable[[dict[str, Any]], None] | None = None, **options: Any) -> Any:
+    def build(
+        self,
+        bundle: Bundle,
+        damage: Callable[[dict[str, Any]], None] | None = None,
+        form: str = "keras",
+        **options: Any,
+    ) -> Any:
         """The ``training`` section for a bundle; ``damage`` changes the plan that the model is built from."""
         model, spec = bundle.manifest["model"], self.worker.environment.spec
         arrays = bundle.manifest["arrays"]
         done = dialects.translate(model["graph"], arrays, model["dialect"], spec.dialect, {"hard_sigmoid": "pin"})
-        stage = Stage.of(bundle, done, spec, Options(**options))
+        stage = Stage.of(bundle, done, spec, Options(formats=(form,), **options))
         self.count += 1
         job = Job.create(self.root, f"import-{self.count}")
         job.give(bundle.folder, "bundle")
@@ -48,15 +58,15 @@ class Target:
         if damage:
             damage(plan["training"])
         write_json(str(job.folder / "in" / "damaged.json"), plan)
-        build = {**build_op(spec, {"keras": "out/model.keras"}), "plan": "in/damaged.json"}
+        build = {**build_op(spec, {form: f"out/{FORMS[form]}"}), "plan": "in/damaged.json"}
         built = self.worker.run(self._with(job, build), 300).results[0]["training"]
         proof = Job.create(self.root, f"prove-{self.count}")
-        for name in ("in/bundle", "in/plan.json", "out/model.keras"):
+        for name in ("in/bundle", "in/plan.json", f"out/{FORMS[form]}"):
             proof.give((job.folder / name).resolve(), Path(name).name)
         stage = stage.built(built)
         if not stage.provable:
             return stage.unproved(bundle)
-        result = self.worker.run(self._with(proof, stage.request("in/model.keras")), 300).results[0]
+        result = self.worker.run(self._with(proof, stage.request(f"in/{FORMS[form]}")), 300).results[0]
         return stage.section(bundle, result, proof.folder / "out")
 
     @staticmethod
@@ -66,11 +76,27 @@ class Target:
 
 
 @pytest.fixture(scope="module")
-def target(environment: Callable[[str], Environment], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    root = tmp_path_factory.mktemp("training")
-    worker = WarmWorker(environment("tf2.21"), root, flavour="keras3")
-    yield Target(worker=worker, root=root)
-    worker.stop()
+def targets(
+    environment: Callable[[str], Environment], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Target]]:
+    made: dict[str, Target] = {}
+
+    def get(name: str) -> Target:
+        if name not in made:
+            for other in made.values():
+                other.worker.stop()  # one TensorFlow at a time; a worker that is asked again starts again
+            root, env = tmp_path_factory.mktemp("training"), environment(name)
+            made[name] = Target(worker=WarmWorker(env, root, flavour=env.spec.keras_flavour), root=root)
+        return made[name]
+
+    yield get
+    for one in made.values():
+        one.worker.stop()
+
+
+@pytest.fixture
+def target(targets: Callable[[str], Target]) -> Target:
+    return targets("tf2.21")
 
 
 @pytest.fixture(scope="module")
@@ -98,18 +124,76 @@ def bundles(
 
 
 @pytest.mark.parametrize("source", sorted(SOURCES))
-def test_state_and_one_step_are_the_sources(
+def test_state_and_steps_are_the_sources(
     bundles: Callable[[str], dict[str, Bundle]], target: Target, source: str
 ) -> None:
     found = {name: target.build(bundle) for name, bundle in bundles(source).items()}
-    assert len(found) == (18 if source == "tf1.15" else 17)
+    assert len(found) == SAVED[source]
+    frozen = found.pop("frozen_norm-momentum", None)
     bad = {name: (s["wrong"], s["step"]["reason"]) for name, s in found.items() if s["step"]["status"] != "equal"}
     assert bad == {}
     assert all(s["ok"] and s["slots"]["equal"] == s["slots"]["total"] for s in found.values())
-    without_slots = {"dense-sgd"}
-    assert {name for name, s in found.items() if not s["slots"]["total"]} == without_slots
+    assert {s["step"]["steps"] for s in found.values()} == {5}
+    assert {name for name, s in found.items() if not s["slots"]["total"]} <= {"dense-sgd"}
     other_formula = {name for name, s in found.items() if s["step"]["native_formula"] is not None}
-    assert other_formula == {"dense-rmsprop", "dense-adagrad", "dense-nadam", "nested-rmsprop"}
+    prefix = "dense-legacy-" if source == "tf2.15" else "dense-"  # the others have Keras 3's formulas there
+    named = {f"{prefix}{name}" for name in ("rmsprop", "adagrad", "nadam")} | {"nested-rmsprop"}
+    assert other_formula == named & set(found)
+    if frozen is not None:
+        names_the_frozen(frozen)
+
+
+def names_the_frozen(section: dict[str, Any]) -> None:
+    """The optimizer is proved; loss and gradients are other ones, because of two layers that are named."""
+    assert section["ok"]
+    assert section["step"]["status"] == "known"
+    frozen = [known for known in section["known"] if known["what"].endswith(": frozen")]
+    assert sorted(known["what"] for known in frozen) == ["outer_norm: frozen", "sequential/inner_norm: frozen"]
+    assert all("normalises with the batch when trained" in known["why"] for known in frozen)
+    assert all(known["what"] in section["step"]["reason"] for known in frozen)
+
+
+def test_a_frozen_normalisation_trains_otherwise_and_the_proof_would_notice(
+    bundles: Callable[[str], dict[str, Bundle]], target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without being declared, the difference is found: the loss is another one."""
+    real = training_dialect.known
+    monkeypatch.setattr(
+        training_dialect,
+        "known",
+        lambda plan, *given: (real(plan, *given), plan.known.clear()),
+    )
+    section = target.build(bundles("tf1.15")["frozen_norm-momentum"])
+    assert section["step"]["status"] == "differs"
+
+
+#: (target, form) -> source -> the models that go there
+KEEPS = ("dense-rmsprop", "dense-nadam", "dense-momentum", "embedding-momentum")
+TO_KERAS_2 = {
+    ("tf2.15", "h5"): {"tf1.15": (*KEEPS, "dense-amsgrad", "conv-momentum", "held-adam", "frozen-amsgrad"), "tf1.12": KEEPS},
+    ("tf2.15", "keras"): {"tf1.15": ("dense-rmsprop", "dense-amsgrad", "held-adam")},
+    ("tf2.3", "h5"): {"tf1.15": (*KEEPS, "conv-momentum", "held-adam"), "tf1.12": ("dense-nadam",)},
+    ("tf_keras2.21", "h5"): {"tf1.15": ("dense-adagrad", "dense-amsgrad"), "tf2.15": ("dense-averaged",)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "form"), sorted(TO_KERAS_2))
+def test_training_goes_on_in_keras_2(
+    bundles: Callable[[str], dict[str, Bundle]], targets: Callable[[str], Target], name: str, form: str
+) -> None:
+    found = {
+        f"{source} {model}": targets(name).build(bundles(source)[model], form=form)
+        for source, models in TO_KERAS_2[name, form].items()
+        for model in models
+    }
+    bad = {name: (s["wrong"], s["step"]) for name, s in found.items() if s["step"]["status"] != "equal" or not s["ok"]}
+    assert bad == {}
+    assert all(s["slots"]["total"] and s["slots"]["equal"] == s["slots"]["total"] for s in found.values())
+    assert {s["iterations"] for s in found.values()} == {3}
+    legacy = {name for name, s in found.items() if s["optimizer"].get("legacy")}
+    assert legacy == ({name for name in found if name.startswith("tf1")} if form == "h5" else set())
+    other = {name for name, s in found.items() if s["step"]["native_formula"] is not None}
+    assert other == ({"tf1.15 dense-rmsprop"} if form == "keras" else set())
 
 
 def test_a_pinned_formula_is_the_sources(bundles: Callable[[str], dict[str, Bundle]], target: Target) -> None:
@@ -172,6 +256,14 @@ def test_damage_to_the_training_is_noticed(
     assert wrong in section["wrong"]
     assert section["step"]["status"] == step
     assert section["step"]["first_divergent"]["name"].startswith("weight dense/")
+
+
+def test_damage_to_the_training_is_noticed_in_keras_2(
+    bundles: Callable[[str], dict[str, Bundle]], targets: Callable[[str], Target]
+) -> None:
+    section = targets("tf2.3").build(bundles("tf1.15")["dense-adam"], count_once_more, form="h5")
+    assert section["wrong"] == ["the step counter is 4 instead of 3"]
+    assert section["step"]["status"] == "differs"
 
 
 def test_a_state_that_does_not_fit_leaves_the_optimizer_behind(

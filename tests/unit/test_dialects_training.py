@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.dialects.training import TrainingPlan, translate_training
+from harness.dialects.training import Home, TrainingPlan, translate_training
 
 BASE = {"lr": 0.01, "decay": 0.0, "clipnorm": None, "clipvalue": None}
 ADAM = {**BASE, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "amsgrad": False}
@@ -27,9 +27,14 @@ def model(name: str, config: dict[str, Any], *, family: str = "keras", layers: A
 
 
 def translate(
-    described: dict[str, Any], *, flavour: str = "tf.keras", moves: Any = None, formula: str = "native"
+    described: dict[str, Any],
+    *,
+    flavour: str = "tf.keras",
+    moves: Any = None,
+    formula: str = "native",
+    home: Home | None = None,
 ) -> TrainingPlan:
-    plan = translate_training(described, flavour, moves or {"dense/kernel": MOVE}, formula)
+    plan = translate_training(described, flavour, moves or {"dense/kernel": MOVE}, formula, home)
     assert plan is not None
     return plan
 
@@ -201,3 +206,87 @@ def test_known_differences_of_layers_name_their_weights() -> None:
         "embedding: rows that are not read": ["embedding/embeddings"],
         "embedding: rows that a batch reads twice": [],
     }
+
+
+@pytest.mark.parametrize(
+    ("dialect", "formats", "family", "style"),
+    [
+        ("keras-3", ("keras",), "v2", "modern"),
+        ("tf2.15", ("h5",), "keras", "v2"),
+        ("tf2.15", ("h5", "saved_model"), "v2", "v2"),
+        ("tf2.15", ("keras", "h5"), "v2", "modern"),  # a .keras file drops the state of a legacy optimizer
+        ("tf2.15", ("h5",), "modern", "modern"),
+        ("tf2.3", ("h5",), "modern", "v2"),
+        ("tf1.15", ("h5",), "v2", None),
+    ],
+)
+def test_the_style_of_optimizer_that_a_target_saves_with_its_state(
+    dialect: str, formats: tuple[str, ...], family: str, style: str | None
+) -> None:
+    home = Home.of(dialect, formats, family)
+    assert (home.style if home else None) == style
+
+
+TF23, LEGACY, MODERN = Home("tf2.3", "v2"), Home("tf2.15", "v2"), Home("tf2.15", "modern")
+
+
+def test_a_legacy_optimizer_keeps_decay_and_formula() -> None:
+    described = model("RMSprop", {**BASE, "rho": 0.9, "epsilon": 1e-7, "decay": 1e-3})
+    plan = translate(described, home=LEGACY)
+    assert plan.optimizer == {
+        "class_name": "RMSprop", "legacy": True,
+        "config": {"learning_rate": 0.01, "decay": 1e-3, "rho": 0.9, "epsilon": 1e-7, "momentum": 0.0},
+    }  # fmt: skip
+    assert (plan.old_formula, plan.known) == (None, [])
+
+
+def test_the_formula_that_a_keras_file_does_not_hold_is_the_legacy_classs() -> None:
+    described = model("Nadam", {**ADAM, "schedule_decay": 0.004})
+    plan = translate(described, home=MODERN, formula="pin")
+    assert plan.optimizer is not None
+    assert plan.old_formula is not None
+    assert "legacy" not in plan.optimizer
+    assert (plan.old_formula["class_name"], plan.old_formula["legacy"]) == ("Nadam", True)
+    assert plan.old_formula["config"]["schedule_decay"] == 0.004
+    assert not plan.pinned
+    assert "--format h5" in plan.known[0]["why"]
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "family", "flavour", "reason"),
+    [
+        ("Nadam", {**ADAM, "schedule_decay": 0.008}, "keras", "tf.keras", "schedule_decay=0.004"),
+        ("RMSprop", {**BASE, "rho": 0.9, "epsilon": 1e-7}, "modern", "tf.keras", "formula of TensorFlow 2.11"),
+        ("Adam", {**ADAM, "weight_decay": 0.1}, "modern", "tf.keras", "weight_decay"),
+        ("Adam", {**ADAM, "clipnorm": 0.5}, "keras", "keras", "norm of all gradients together"),
+    ],
+)
+def test_what_tensorflow_2_3_does_not_have_is_named(
+    name: str, config: Any, family: str, flavour: str, reason: str
+) -> None:
+    plan = translate(model(name, config, family=family), flavour=flavour, home=TF23)
+    assert plan.optimizer is None
+    assert reason in plan.not_carried[0]
+
+
+def test_an_embedding_whose_other_rows_one_side_updates() -> None:
+    layers = [("e", "Embedding", {})]
+    both = translate(model("Adamax", ADAM, family="v2", layers=layers), home=LEGACY)
+    assert both.known == []
+    after = translate(model("Adamax", ADAM, layers=layers), home=LEGACY)
+    assert [(k["what"], k["weights"]) for k in after.known] == [("e: rows that are not read", ["e/embeddings"])]
+
+
+def test_metrics_listed_by_output_are_unwrapped() -> None:
+    """TensorFlow 2.2 and later write a list for every output, and the function inside of a wrapper."""
+    wrapped = {"class_name": "MeanMetricWrapper", "config": {"name": "acc", "fn": "categorical_accuracy"}}
+    plan = translate(model("Adam", ADAM, compiled={"metrics": [[wrapped]]}))
+    assert plan.metrics == [["categorical_accuracy"]]
+    assert plan.not_carried == []
+
+
+def test_nadam_of_tensorflow_2_15_starts_its_schedule_anew() -> None:
+    state = {"slots": [], "scalars": {"iterations": 7, "m_schedule": 1.0}, "state": "carried"}
+    plan = translate(model("Nadam", ADAM, family="modern", **state))
+    assert plan.scalars == {"iterations": 7}
+    assert [(k["what"], k["weights"]) for k in plan.known] == [("schedule of Nadam", ["dense/kernel"])]

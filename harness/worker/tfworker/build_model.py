@@ -10,7 +10,7 @@ Nothing of the plan is code: layers are looked up among Keras's own, in safe mod
 import os
 from typing import Any, Dict, List
 
-from . import carried, compat, compat_target, topology, training_keras3, transforms
+from . import carried, compat, compat_target, topology, training_target, transforms
 from .arrays import ArrayReader, sha256_array
 from .errors import Refusal
 from .files import read_json
@@ -36,7 +36,7 @@ def build_model(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     training = None
     if plan.get("training"):
         context.step("compile the model")
-        training = training_keras3.compile_model(keras, model, plan["training"], reader)
+        training = training_target.compile_model(keras, model, plan["training"], reader)
     context.step("save the model")
     ways = carried.ways(plan["graph"])
     if "carried" in ways.values():  # a SavedModel needs nothing, but its layers can be rebuilt with it

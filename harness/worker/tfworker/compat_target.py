@@ -116,6 +116,17 @@ def start(keras: Any) -> None:
         keras.backend.clear_session()
 
 
+def compile_arguments(keras: Any) -> Dict[str, Any]:
+    """What ``compile`` is told beside the plan: Keras 3 chooses XLA by itself."""
+    return {"jit_compile": False} if is_keras3(keras) else {}
+
+
+def leave_uncompiled(keras: Any, model: Any) -> None:
+    """Undo a ``compile`` that did not come to its end, so that the model is saved without it."""
+    model.optimizer = None
+    setattr(model, "compiled" if is_keras3(keras) else "_is_compiled", False)
+
+
 def serialized(keras: Any, model: Any) -> Dict[str, Any]:
     """A model as it stands in the config of a layer that wraps it."""
     if is_keras3(keras):

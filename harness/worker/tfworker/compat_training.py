@@ -1,4 +1,4 @@
-"""How optimizers differ between TensorFlow and Keras versions: making them, their slots, and what one step assigns.
+"""How optimizers differ between TensorFlow and Keras versions: making them, their slots, applying them.
 
 Three families: ``keras`` (standalone Keras 2 and tf.keras up to 1.13: lists of variables by position), ``v2``
 (OptimizerV2, tf.keras 1.14 to 2.10: slots by name) and ``modern`` (tf.keras 2.11 and later, Keras 3: lists of
@@ -81,7 +81,7 @@ def slots(optimizer: Any, params: List[Any]) -> List[Tuple[int, str, Any]]:
         return [(i, slot, optimizer.get_slot(p, slot)) for i, p in enumerate(params) for slot in names]
     found = []  # type: List[Tuple[int, str, Any]]
     if kind == "modern":
-        for slot, attribute in ATTRIBUTES[name].items():
+        for slot, attribute in list(ATTRIBUTES[name].items()) + [("average", "_model_variables_moving_average")]:
             found += [(i, slot, v) for i, v in enumerate(getattr(optimizer, attribute, None) or []) if v is not None]
         return found
     scalars = [optimizer.iterations, getattr(optimizer, "m_schedule", None)]
@@ -102,6 +102,28 @@ def scalars(keras: Any, optimizer: Any) -> Dict[str, Any]:
         if getattr(optimizer, attribute, None) is not None:
             found["m_schedule"] = getattr(optimizer, attribute)
     return found
+
+
+def product(optimizer: Any) -> Any:
+    """The variable of Nadam's running product in the families ``v2`` and ``modern``, or None."""
+    found = getattr(optimizer, "_m_cache", None)
+    return getattr(optimizer, "_u_product", None) if found is None else found
+
+
+def variables(optimizer: Any) -> List[Any]:
+    """All variables of an optimizer of the families ``v2`` and ``modern``, in a fixed order."""
+    if family(optimizer) == "v2":
+        return list(optimizer.weights)
+    found = optimizer.variables
+    return list(found() if callable(found) and not isinstance(found, list) else found)
+
+
+def apply(optimizer: Any, pairs: List[Any]) -> None:
+    """One step of an optimizer of the families ``v2`` and ``modern`` with (gradient, weight) pairs, clipped as in ``fit``."""
+    clip = getattr(optimizer, "_clip_gradients", None)
+    if family(optimizer) == "v2" and clip is not None:  # up to TF 2.3 not part of apply_gradients
+        pairs = list(zip(clip([gradient for gradient, _ in pairs]), [weight for _, weight in pairs]))
+    optimizer.apply_gradients(pairs)
 
 
 def live_config(optimizer: Any) -> Dict[str, Any]:
@@ -178,136 +200,6 @@ def plain_batch_norm(keras: Any) -> Any:
     for home, _ in kept:
         home.fused_batch_norm = plain
     return lambda: [setattr(home, "fused_batch_norm", function) for home, function in kept]
-
-
-def assigned(update: Any) -> Any:
-    """(variable's reference, tensor of its new value) of an update operation, or None if it is no assignment.
-
-    The value is computed without being assigned. Keras up to TF 1.12 increments ``iterations`` while it reads them;
-    which comes first differs from run to run. Where nothing is assigned, there is no such race.
-    """
-    if isinstance(update, tuple):
-        return _handle(update[0]), update[1]
-    op = getattr(update, "op", update)
-    if op.type in ("Identity", "ReadVariableOp") and not op.type.startswith("Assign"):
-        parents = list(op.control_inputs) + [t.op for t in op.inputs]
-        ops = [parent for parent in parents if parent.type.startswith("Assign")]
-        if not ops:
-            return None
-        op = ops[0]
-    if op.type in ("Assign", "AssignVariableOp"):
-        return op.inputs[0], op.inputs[1]
-    return None
-
-
-def _handle(variable: Any) -> Any:
-    handle = getattr(variable, "handle", None)
-    return handle if handle is not None else variable._ref()
-
-
-def same_variable(reference: Any, variable: Any) -> bool:
-    """Whether an assignment's reference is this variable's."""
-    return reference is _handle(variable) or getattr(reference, "name", 0) == getattr(_handle(variable), "name", 1)
-
-
-def predict(keras: Any, model: Any, inputs: List[Any]) -> List[Any]:
-    """Outputs in the inference phase."""
-    outputs = model.predict_on_batch(inputs if len(inputs) > 1 else inputs[0])
-    outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-    return [np.asarray(o) for o in outputs]
-
-
-def one_step(keras: Any, model: Any, optimizer: Any, inputs: List[Any], targets: List[Any], set_state: Any) -> Any:
-    """(loss before, {id of variable: gradient}, {id of variable: value after}) of a step in the training phase.
-
-    ``set_state`` is called when the optimizer has its variables, and gives model and optimizer their state.
-    """
-    if eager():
-        return _eager_step(model, optimizer, inputs, targets, set_state)
-    return _graph_step(keras, model, optimizer, inputs, targets, set_state)
-
-
-def _alone(values: List[Any]) -> Any:
-    return values[0] if len(values) == 1 else list(values)
-
-
-def _eager_step(model: Any, optimizer: Any, inputs: List[Any], targets: List[Any], set_state: Any) -> Any:
-    tf = compat.import_tensorflow()
-    params = list(model.trainable_weights)
-    if family(optimizer) == "modern":
-        optimizer.build(params)
-    else:
-        optimizer._create_all_weights(params)
-    set_state()
-    x, y = _alone([tf.constant(a) for a in inputs]), _alone([tf.constant(a) for a in targets])
-    with tf.GradientTape() as tape:
-        loss = model.compiled_loss(y, model(x, training=True), regularization_losses=model.losses)
-    gradients = [g if g is None else tf.convert_to_tensor(g).numpy() for g in tape.gradient(loss, params)]
-    set_state()  # the call above has moved moving averages
-    model.train_on_batch(_alone(inputs), _alone(targets))
-    known = {id(p): g for p, g in zip(params, gradients) if g is not None}
-    return float(loss), known, {id(v): v.numpy() for v in model.weights}
-
-
-def _graph_step(keras: Any, model: Any, optimizer: Any, inputs: List[Any], targets: List[Any], set_state: Any) -> Any:
-    tf = compat.import_tensorflow()
-    params = list(model._collected_trainable_weights)
-    raw = [tf.convert_to_tensor(g) for g in keras.backend.gradients(model.total_loss, params)]
-    decayed = _decay_by_hand(keras, optimizer, set_state)
-    updates = list(optimizer.get_updates(params=params, loss=model.total_loss))
-    session = keras.backend.get_session()  # initialises what was made
-    set_state()
-    decayed()
-    x, y, sample_weights = model._standardize_user_data(_alone(inputs), _alone(targets))[:3]
-    holders = model._feed_inputs + model._feed_targets + model._feed_sample_weights
-    feed = dict(
-        zip(holders, [np.asarray(a) for a in list(x) + list(y) + [w for w in sample_weights or [] if w is not None]])
-    )
-    phase = keras.backend.learning_phase()
-    if not isinstance(phase, int):
-        feed[phase] = True if phase.dtype.base_dtype.name == "bool" else 1
-    loss, gradients = session.run([model.total_loss, raw], feed)
-    moving = [u for u in model.updates]
-    if family(optimizer) == "v2":
-        session.run([updates, moving], feed)
-        after = dict(zip([id(v) for v in model.weights], keras.backend.batch_get_value(model.weights)))
-    else:
-        after = _fetched(session, feed, updates, params)
-        session.run(moving, feed)  # moving averages depend on the weights before the step, which still stand
-        others = [v for v in model.weights if id(v) not in after]
-        after.update(zip([id(v) for v in others], keras.backend.batch_get_value(others)))
-    return float(np.mean(loss)), dict(zip([id(p) for p in params], gradients)), after
-
-
-def _fetched(session: Any, feed: Any, updates: List[Any], variables: List[Any]) -> Dict[int, Any]:
-    """The values that the updates would assign to the variables, nothing being assigned."""
-    found = {}  # type: Dict[int, Any]
-    for reference, value in [pair for pair in map(assigned, updates) if pair is not None]:
-        for variable in variables:
-            if same_variable(reference, variable):
-                found[id(variable)] = value
-    if len(found) != len(variables):
-        raise ValueError("%d of %d weights are updated in a way that is not understood" % (len(found), len(variables)))
-    return dict(zip(found, session.run(list(found.values()), feed)))
-
-
-def _decay_by_hand(keras: Any, optimizer: Any, set_state: Any) -> Any:
-    """The ``keras`` family reads ``iterations`` for the decay at no certain moment: write the decayed rate out.
-
-    Returns a function that sets the rate, once ``iterations`` have their value.
-    """
-    decay = float(getattr(optimizer, "initial_decay", 0.0) or 0.0)
-    if family(optimizer) != "keras" or not decay:
-        return lambda: None
-    optimizer.initial_decay = 0.0
-    rate = optimizer.lr
-
-    def set_rate():  # type: () -> None
-        before = float(keras.backend.get_value(rate))
-        done = float(keras.backend.get_value(optimizer.iterations))
-        keras.backend.set_value(rate, before / (1.0 + decay * done))
-
-    return set_rate
 
 
 def plain(value: Any) -> Any:

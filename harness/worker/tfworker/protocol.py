@@ -37,7 +37,7 @@ OPERATIONS = {
     "try_plans": "fill_model",
     "replay": "replay",
     "replay_layers": "isolate",
-    "replay_training": "training_keras3",
+    "replay_training": "training_target",
     "read_saved_model": "read_graphs",
     "read_hub_module": "read_graphs",
     "read_checkpoint": "read_graphs",

@@ -1,4 +1,4 @@
-"""One training step of the source model in float64: loss, gradients and the weights after it.
+"""Training steps of the source model in float64: loss, gradients and the weights after one and after five.
 
 The model is built again from its config in float64, without randomness (see ``double``), gets the weights and the
 optimizer state of the file, and is trained on one batch of probe inputs with targets that suit its losses.
@@ -9,7 +9,7 @@ from typing import Any, Dict, List
 
 import numpy as np
 
-from . import compat, compat_training
+from . import compat, compat_steps, compat_training
 from .arrays import ArrayReader
 from .double import doubled, single, with_fused_epsilon
 from .errors import Refusal
@@ -19,6 +19,9 @@ from .training import set_state
 SEED = 20240301
 #: weights of a model above which a step is taken only when it is asked for
 LIMIT = 5000000
+#: weights of a model above which one step is taken instead of five: all gradients are kept, 8 bytes each
+FIVE_LIMIT = 500000
+STEPS = 5
 #: probe sets that may be the batch, in this order
 BATCHES = ("normal", "unit")
 CROSS_ENTROPIES = ("crossentropy", "CrossEntropy", "Crossentropy")
@@ -50,13 +53,16 @@ def skipped(reason: str) -> Dict[str, Any]:
         "replaced_losses": [],
         "replaced_because": None,
         "loss": None,
+        "count": 0,
+        "one_because": None,
+        "end_loss": None,
     }
 
 
-def record_step(keras: Any, model: Any, training: Any, given: Given, writer: Any) -> Any:
-    """(the ``step`` object, index entries); never raises for what the model does."""
+def record_step(keras: Any, model: Any, training: Any, given: Given, writer: Any, count: int = STEPS) -> Any:
+    """(the ``step`` object of ``count`` steps, index entries); never raises for what the model does."""
     step = skipped("")
-    step["skipped"] = None
+    step["skipped"], step["count"] = None, count
     restore = compat_training.plain_batch_norm(keras)
     try:
         if getattr(model, "stateful", False):
@@ -106,12 +112,7 @@ class _Live:
         self._assign()
         name, inputs, targets = self._batch(losses)
         step["batch"] = name
-        loss, gradients, after = compat_training.one_step(
-            self.keras, self.model, self.optimizer, inputs, targets, self._set_state
-        )
-        if not np.isfinite(loss):
-            raise Skipped("the loss of the source model is not finite")
-        step["loss"] = float(loss)
+        taken = self._take(step, inputs, targets)
         entries = []  # type: List[Any]
 
         def add(name, value):  # type: (str, Any) -> str
@@ -123,11 +124,34 @@ class _Live:
         for path, role, variable, _ in self._variables():
             row = {"layer": list(path), "role": role, "gradient": None, "after": None}
             where = "/".join(path) + "/" + role
-            for key, values in (("gradient", gradients), ("after", after)):
+            for key, values in taken.items():
                 if id(variable) in values:
                     row[key] = add("%s/%s" % (key, where), values[id(variable)])
+            row["later"] = [row.pop("later/%d" % n, None) for n in range(2, step["count"] + 1)]
             step["weights"].append(row)
         return step, entries
+
+    def _take(self, step: Dict[str, Any], inputs: List[Any], targets: List[Any]) -> Dict[str, Any]:
+        """{what: {id of variable: value}} of ``count`` steps with one batch, fewer where they lead out of the numbers."""
+        evaluate, update = compat_steps.stepper(
+            self.keras, self.model, self.optimizer, inputs, targets, self._set_state
+        )
+        step["loss"], gradients = evaluate()
+        if not np.isfinite(step["loss"]):
+            raise Skipped("the loss of the source model is not finite")
+        taken = {"gradient": gradients, "after": update()}
+        if step["count"] == 1:
+            return taken
+        more = {}
+        for number in range(2, step["count"] + 1):
+            _, more["later/%d" % number] = evaluate()
+            more["end"] = update()
+        loss, more["end_gradient"] = evaluate()
+        if not np.isfinite(loss) or not all(np.isfinite(v).all() for group in more.values() for v in group.values()):
+            step["count"], step["one_because"] = 1, "the source's numbers are not finite after %d steps" % step["count"]
+            return taken
+        step["end_loss"] = loss
+        return dict(taken, **more)
 
     def _variables(self) -> List[Any]:
         from .write_bundle import owners_of  # write_bundle uses this module
@@ -153,7 +177,7 @@ class _Live:
                 continue
             inputs = [self.given.reader.get(array) for array in self.given.sets[name]]
             inputs = [np.asarray(a, dtype="float64") if a.dtype.kind == "f" else a for a in inputs]
-            outputs = compat_training.predict(self.keras, self.model, inputs)
+            outputs = compat_steps.predict(self.keras, self.model, inputs)
             saturated = [i for i, o in enumerate(outputs) if _is_cross_entropy(losses[i]) and _saturated(o)]
             if saturated:
                 reason = "outputs %s are saturated, where versions clip cross-entropy differently" % saturated

@@ -1,4 +1,4 @@
-"""How a model is trained, read in the source environment: compile configuration, optimizer state, and one step.
+"""How a model is trained, read in the source environment: compile configuration, optimizer state, and steps.
 
 What is written into ``model.training`` of the manifest is described in ``docs/bundle.md``. Nothing here may fail a
 migration: what cannot be read is named in ``reasons``.
@@ -85,7 +85,7 @@ def _read(keras: Any, model: Any, owners: Any, entry: Any, training: Any, path: 
     training["state"] = "carried"
     if described["family"] == "keras" and not any(w is optimizer.iterations for w in optimizer.weights):
         training["reasons"].append("the file does not hold the step counter of this optimizer: it begins at 0 again")
-    if described["class_name"] == "Nadam" and len(stored) == len(slots) + 1:
+    if described["class_name"] == "Nadam" and described["family"] != "modern" and len(stored) == len(slots) + 1:
         training["reasons"].append("the file does not hold Nadam's momentum schedule: it begins at 1 again")
     return training, entries
 

@@ -68,7 +68,8 @@ def _write_training(
     manifest["arrays"] += entries
     if asked == "state" or trained["optimizer"] is None or trained["state"] == "lost":
         return
-    if asked == "auto" and sum(compat.size_of(v) for v in model.weights) > train_step.LIMIT:
+    size = 0 if asked == "parity" else sum(compat.size_of(v) for v in model.weights)
+    if size > train_step.LIMIT:
         trained["step"] = train_step.skipped("the model has more than %d weights" % train_step.LIMIT)
         return
     if manifest["required_features"]:
@@ -78,7 +79,10 @@ def _write_training(
     state = training.read_state(path) if trained["state"] == "carried" else []
     given = train_step.Given(bundle, manifest, graph, state)
     with ArrayWriter(os.path.join(bundle, "step.npz")) as writer:
-        trained["step"], entries = train_step.record_step(keras, model, trained, given, writer)
+        count = 1 if size > train_step.FIVE_LIMIT else train_step.STEPS
+        trained["step"], entries = train_step.record_step(keras, model, trained, given, writer, count)
+        if count == 1 and not trained["step"]["skipped"]:
+            trained["step"]["one_because"] = "the model has more than %d weights" % train_step.FIVE_LIMIT
     manifest["arrays"] += entries
 
 

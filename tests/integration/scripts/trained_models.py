@@ -77,8 +77,25 @@ def frozen():
     return k.models.Model(x, layers.Dense(3, activation="softmax")(y))
 
 
-def opt(name, **kwargs):
-    return lambda: getattr(k.optimizers, name)(**kwargs)
+def frozen_norm():
+    """Two frozen normalisations, one inside of a nested model."""
+    inner = k.models.Sequential([layers.BatchNormalization(name="inner_norm", trainable=False, input_shape=(6,))])
+    x = layers.Input(shape=(6,))
+    y = layers.BatchNormalization(name="outer_norm", trainable=False)(layers.Dense(4)(inner(x)))
+    return k.models.Model(x, layers.Dense(3, activation="softmax")(y))
+
+
+MODERN = flavour != "keras" and hasattr(k.optimizers, "legacy")  # of TensorFlow 2.11 and later
+TF2 = flavour != "keras" and tf.__version__.startswith("2.")
+
+
+def opt(name, home=None, lr=0.01, decay=0.0, **kwargs):
+    if decay and MODERN and home is None:
+        lr = k.optimizers.schedules.InverseTimeDecay(lr, 1, decay)
+    elif decay:
+        kwargs["decay"] = decay
+    kwargs["learning_rate" if TF2 or name == "Ftrl" else "lr"] = lr
+    return lambda: getattr(home or k.optimizers, name)(**kwargs)
 
 
 OPTIMIZERS = {
@@ -92,11 +109,24 @@ OPTIMIZERS = {
     "amsgrad": opt("Adam", lr=0.01, amsgrad=True, decay=0.01),
     "adamax": opt("Adamax", lr=0.01),
     "nadam": opt("Nadam", lr=0.01),
-    "ftrl": opt("Ftrl", learning_rate=0.05),
+    "ftrl": opt("Ftrl", lr=0.05),
 }
-CASES = [(dense, name) for name in OPTIMIZERS if name != "ftrl" or hasattr(k.optimizers, "Ftrl")]
-CASES += [(conv, "momentum"), (recurrent, "adam"), (embedding, "momentum"), (embedding, "adam")]
-CASES += [(nested, "rmsprop"), (held, "adam"), (frozen, "amsgrad")]
+if MODERN:
+    OPTIMIZERS["averaged"] = opt("Adam", weight_decay=0.01, use_ema=True, ema_momentum=0.9, ema_overwrite_frequency=2)
+    for name in ("RMSprop", "Nadam", "Adam"):
+        OPTIMIZERS["legacy-" + name.lower()] = opt(name, k.optimizers.legacy)
+if MODERN:
+    CASES = [(dense, name) for name in OPTIMIZERS if name not in ("sgd", "nesterov")]
+    CASES += [(conv, "momentum"), (embedding, "adam")]
+elif TF2 or flavour == "keras":  # the formulas of TF 1.15, and those of TF 1.12
+    CASES = [(dense, name) for name in ("adam", "rmsprop", "nadam", "amsgrad")]
+    CASES += [(conv, "momentum"), (embedding, "momentum")]
+else:
+    CASES = [(dense, name) for name in OPTIMIZERS if name != "ftrl" or hasattr(k.optimizers, "Ftrl")]
+    CASES += [(conv, "momentum"), (embedding, "momentum"), (embedding, "adam")]
+    CASES += [(nested, "rmsprop"), (frozen, "amsgrad"), (frozen_norm, "momentum")]
+if not TF2:
+    CASES += [(recurrent, "adam"), (held, "adam")]
 
 for make, name in CASES:
     k.backend.clear_session()
