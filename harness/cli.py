@@ -139,6 +139,18 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+_LAYER_ARGUMENTS = click.option(
+    "--layer-arguments",
+    type=_PATH,
+    help="TOML file: arguments of constructors that were not saved, a table for each layer or class.",
+)
+_TARGET_OBJECTS = click.option(
+    "--target-objects",
+    type=_PATH,
+    help="Python file with the same classes and functions for Keras 3; runs in the target environment.",
+)
+
+
 def _source_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(
         [
@@ -177,11 +189,7 @@ def _source_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 type=_PATH,
                 help="Python file with classes and functions that SOURCE names; runs in the source environment.",
             ),
-            click.option(
-                "--layer-arguments",
-                type=_PATH,
-                help="TOML file: arguments of constructors that were not saved, a table for each layer or class.",
-            ),
+            _LAYER_ARGUMENTS,
         ]
     ):
         command = option(command)
@@ -213,6 +221,7 @@ def _target_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 show_default=True,
                 help="Today's optimizer, or TF1's formula where today's is another.",
             ),
+            _TARGET_OBJECTS,
         ]
     ):
         command = option(command)
@@ -264,7 +273,7 @@ def _options(given: dict[str, Any]) -> Options:
         keep_jobs=given["keep_jobs"],
         limits=Limits(memory=given["memory"], storage=given["storage"]),
         untrusted=given["untrusted"],
-        code=Supplied.read(given.get("custom_objects"), given.get("layer_arguments")),
+        code=Supplied.read(given.get("custom_objects"), given.get("layer_arguments"), given.get("target_objects")),
         require_proven=given.get("require_proven"),
         proof=given["proof"] if given.get("proof") in PROOFS else "standard",
     )
@@ -392,6 +401,7 @@ def export(source: Path, **given: Any) -> int:
 @cli.command("import", epilog=EPILOG)
 @click.argument("bundle", type=_PATH)
 @_target_options
+@_LAYER_ARGUMENTS
 @_training_option
 @_proof_option
 @_shared
@@ -418,6 +428,7 @@ def import_(bundle: Path, **given: Any) -> int:
 @click.argument("model", type=_PATH)
 @click.argument("bundle", type=_PATH)
 @click.option("--in", "target_env", default=DEFAULT_TARGET, show_default=True, help="Environment that loads MODEL.")
+@_TARGET_OBJECTS
 @_proof_option
 @_shared
 def verify(model: Path, bundle: Path, **given: Any) -> int:

@@ -6,6 +6,7 @@ Each stage is usable alone (``export``, ``import``, ``verify``); ``migrate`` run
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +25,8 @@ from harness.errors import Exit, HarnessError
 from harness.job import Job, Worker
 from harness.plan import FORMS, Options, Plan, form_of
 from harness.report import pages, story
-from harness.verify import Evidence, floor, reach
+from harness.supplied import TARGET_OBJECTS
+from harness.verify import Evidence, code, floor, reach
 from harness.verify.tolerance import noticed
 from harness.worker.tfworker.arrays import ArrayReader, DigestError
 from harness.worker.tfworker.files import FormatError, read_json, write_json
@@ -39,7 +41,10 @@ Review = Callable[[Evidence, Path], list[Evidence]]
 
 @dataclass(kw_only=True)
 class Stages:
-    """What the stages of one run share: workers, the folder, the report in the making."""
+    """What the stages of one run share: workers, the folder, the report in the making.
+
+    ``objects`` is the Python file without which the saved model does not load, or None.
+    """
 
     space: Workspace
     options: Options
@@ -48,6 +53,7 @@ class Stages:
     report: dict[str, Any]
     backend: str = "auto"
     fetch_python: bool = False
+    objects: Path | None = None
     digests: list[list[str]] | None = None
     renamed: list[tuple[list[str], str]] = field(default_factory=list)
     training: training.Stage | None = None
@@ -178,6 +184,7 @@ def verify_model(
         bundle = open_bundle(stages, folder)
         fresh = stages.start(stages.environment(target), target.keras_flavour)
         stages.report["not_checked"].append("weights: only what the model computes was compared")
+        stages.objects = options.code.target_objects
         prove(stages, bundle, {form: model.resolve()}, fresh, target)
 
     return run_stages(out, options, progress, command, backend, body, [model, folder])
@@ -291,6 +298,11 @@ def open_bundle(stages: Stages, folder: Path) -> Bundle:
     if renamed := manifest["source"].get("weights_renamed"):
         line = f"weights went to layers by their order; {len(renamed)} have other names in the file: {', '.join(renamed[:5])}"
         stages.report["not_checked"].append(line + (", …" if len(renamed) > 5 else ""))
+    drawing = dict.fromkeys("/".join(row["layer"]) for s in manifest["probes"]["sets"] for row in s.get("noise", ()))
+    stages.report["not_checked"] += [
+        f"{layer}: it draws random numbers at inference; both sides were given the same, its own generator gives others"
+        for layer in drawing
+    ]
     stages.report["not_checked"] += [f"probe dropped: {reason}" for reason in manifest["probes"]["dropped"]]
     if folder.parent == stages.space.path:
         entry = report.file_artifact(folder / "SHA256SUMS", stages.space.path, "bundle")
@@ -338,23 +350,35 @@ def _import(stages: Stages, bundle: Bundle, target: EnvSpec, worker: Worker) -> 
     stages.report["ledger"] += report.ledger(stages.training.ledger)
     write_json(str(plan), {"graph": done.graph, "weights": done.weights, "training": stages.training.as_json()})
     forms = {form: f"out/{FORMS[form][1]}" for form in stages.options.formats}
-    op = build_op(target, forms)
+    op, files = build_op(target, forms), {"bundle": bundle.folder, "plan.json": plan}
+    stages.options.code.add_to_target(op, files)
     with stages.timed("import"):
-        job = stages.run(worker, "import", op, {"bundle": bundle.folder, "plan.json": plan})
+        job = stages.run(worker, "import", op, files)
     result = job.results[0]
     stages.training = stages.training.built(result["training"])
     stages.digests = result["weights"].pop("digests")
     stages.report["weights"] = result["weights"]
     stages.report["to"] = report.environment(target.name, result["versions"])
-    for row in stages.report["code"]:
-        row["way"] = result["ways"].get(row["layer"], row["way"])
+    code.settle(stages.report, result["ways"], result["supplied"])
+    stages.report["not_checked"] += result["kept"]
     if "carried" in result["ways"].values():
-        module = job.folder / "out" / LAYERS_MODULE
-        os.rename(module, stages.space.path / LAYERS_MODULE)
-        stages.report["artifacts"].append(
-            report.file_artifact(stages.space.path / LAYERS_MODULE, stages.space.path, "python")
-        )
+        _beside(stages, job.folder / "out" / LAYERS_MODULE, LAYERS_MODULE)
+    if "source" in result["ways"].values():
+        assert stages.options.code.target_objects is not None
+        needs(stages, stages.options.code.target_objects)
     return {form: job.folder / path for form, path in forms.items()}
+
+
+def _beside(stages: Stages, module: Path, name: str) -> None:
+    """Put a module that the saved model needs beside it."""
+    made = Path(shutil.copyfile(module, stages.space.path / name))
+    stages.report["artifacts"].append(report.file_artifact(made, stages.space.path, "python"))
+
+
+def needs(stages: Stages, objects: Path) -> None:
+    """Note that the saved model loads with the classes and functions of a file only, and put a copy of it beside."""
+    stages.objects = objects
+    _beside(stages, objects, TARGET_OBJECTS)
 
 
 def build_op(target: EnvSpec, forms: Mapping[str, str]) -> dict[str, Any]:
@@ -414,7 +438,8 @@ def prove(
     weights = made["weights"]
     equal = weights is None or (weights["equal"] == weights["total"] and not weights["unequal"])
     trains = made["training"] is None or made["training"]["ok"]
-    made["status"] = "verified" if equal and trains and all(item.ok for item in evidence) else "diverged"
+    same = not any(row.get("differs") for row in made["code"])
+    made["status"] = "verified" if equal and trains and same and all(item.ok for item in evidence) else "diverged"
     if made["status"] == "verified":
         reach.check_required(made["proven"])
     for form, path in model.items():
@@ -440,9 +465,10 @@ def _prove_training(stages: Stages, bundle: Bundle, model: Mapping[str, Path], w
     stages.report["training"] = None
     for form in [form for form in model if form != "saved_model"] if stage.provable else []:
         plan, name = stages.space.jobs / "plan.json", FORMS[form][1]
-        files = {"bundle": bundle.folder, "plan.json": plan, name: model[form]}
+        op = stage.request(f"in/{name}")
+        files = {"bundle": bundle.folder, "plan.json": plan, name: model[form], **_loads_with(stages, op)}
         with stages.timed("prove"):
-            job = stages.run(worker, f"training-{form}", stage.request(f"in/{name}"), files)
+            job = stages.run(worker, f"training-{form}", op, files)
         section = stage.section(bundle, job.results[0], job.folder / "out")
         if stages.report["training"] is None or not section["ok"]:
             stages.report["training"] = section
@@ -476,7 +502,8 @@ def _replay(stages: Stages, bundle: Bundle, form: str, path: Path, worker: Worke
         layers=recorded and form != "saved_model",
         **double_of(bundle, stages.options, stages.rounded),
     )
-    job = stages.run(worker, name, op, {"bundle": bundle.folder, inner: path})
+    files = {"bundle": bundle.folder, inner: path, **_loads_with(stages, op)}
+    job = stages.run(worker, name, op, files)
     result = job.results[0]
     stages.report["to"] = stages.report["to"] or report.environment(target.name, result["versions"])
     _persisted(stages, result["digests"])
@@ -491,7 +518,7 @@ def _replay(stages: Stages, bundle: Bundle, form: str, path: Path, worker: Worke
     evidence = _judged(bundle, job.folder / "out", form)
     if evidence.suspects:
         alone = {**op, "op": "replay_layers", "arrays": evidence.suspects}
-        job = stages.run(worker, f"replay-{form}-layers", alone, {"bundle": bundle.folder, inner: path})
+        job = stages.run(worker, f"replay-{form}-layers", alone, files)
         evidence = evidence.settled(_judged(bundle, job.folder / "out", form))
     return Evidence(**{**vars(evidence), "layers_missing": tuple(result["layers_missing"])})
 
@@ -503,6 +530,14 @@ def _not_exact(form: str, target: EnvSpec, told: Mapping[str, Any] | None) -> st
     if form == "saved_model":
         return "a SavedModel holds functions, which keep the type that they were made in"
     return f"{target.name} was not asked for it"
+
+
+def _loads_with(stages: Stages, op: dict[str, Any]) -> dict[str, Path]:
+    """The files that a process needs to load the saved model, entered into its operation."""
+    if stages.objects is None:
+        return {}
+    op["objects"] = f"in/{TARGET_OBJECTS}"
+    return {TARGET_OBJECTS: stages.objects}
 
 
 def _judged(bundle: Bundle, out: Path, form: str) -> Evidence:

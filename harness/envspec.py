@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -192,6 +192,28 @@ def get_spec(specs: Mapping[str, EnvSpec], name: str) -> EnvSpec:
 def reads_keras_version(spec: EnvSpec, keras_version: str | None) -> bool:
     """Whether ``spec`` can read an ``.h5`` file with this ``keras_version`` (None: the attribute is absent)."""
     return _best_match(spec.reads.readable, keras_version) is not None
+
+
+def runs(spec: EnvSpec, pythons: Iterable[tuple[tuple[int, int], tuple[int, int]]]) -> bool:
+    """Whether the Python of ``spec`` lies in every range (oldest, newest) of ``pythons``."""
+    major, minor = (int(part) for part in spec.python.split(".")[:2])
+    return all(oldest <= (major, minor) <= newest for oldest, newest in pythons)
+
+
+def for_bytecode(
+    specs: Mapping[str, EnvSpec], chosen: EnvSpec, keras_version: str | None,
+    pythons: Collection[tuple[tuple[int, int], tuple[int, int]]],
+) -> EnvSpec:  # fmt: skip
+    """``chosen``, or the nearest reader of the same files whose Python runs the bytecode in them, if there is one."""
+    if runs(chosen, pythons):
+        return chosen
+    able = [
+        spec
+        for spec in specs.values()
+        if "source" in spec.roles and spec.keras_flavour == chosen.keras_flavour
+        and reads_keras_version(spec, keras_version) and runs(spec, pythons)
+    ]  # fmt: skip
+    return able[0] if able else chosen
 
 
 def choose_source(specs: Mapping[str, EnvSpec], keras_version: str | None, backend: str | None) -> EnvSpec:

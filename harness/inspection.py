@@ -69,7 +69,11 @@ def warnings_of(artifact: Artifact) -> list[str]:
     if artifact.custom_functions:
         names = ", ".join(shown(name) for name in artifact.custom_functions)
         found.append(f"Custom activations: {names}. Their source code is not in the file and has to be supplied.")
-    bytecode = [shown(layer.name) for layer in artifact.lambda_layers if layer.stored_as == "bytecode"]
+    bytecode = [
+        f"{shown(layer.name)} ({f'of Python {layer.family}' if layer.family else 'of no known Python'})"
+        for layer in artifact.lambda_layers
+        if layer.stored_as == "bytecode"
+    ]
     by_name = [shown(layer.name) for layer in artifact.lambda_layers if layer.stored_as == "name"]
     if bytecode:
         found.append(

@@ -73,7 +73,7 @@ class Options:
     @property
     def translation(self) -> dict[str, str]:
         """The choices that the dialects look at."""
-        return {"hard_sigmoid": self.hard_sigmoid}
+        return {"hard_sigmoid": self.hard_sigmoid, "supplied": "yes" if self.code.target_objects else "no"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,7 +221,9 @@ def default_out(source: Path) -> Path:
 
 def _source_env(specs: Mapping[str, EnvSpec], found: Sources, wanted: str) -> EnvSpec:
     if wanted == "auto":
-        return envspec.choose_source(specs, found.keras_version, found.backend)
+        chosen = envspec.choose_source(specs, found.keras_version, found.backend)
+        pythons = [layer.pythons for layer in found.model.lambda_layers if layer.pythons]
+        return envspec.for_bytecode(specs, chosen, found.keras_version, pythons)
     spec = envspec.get_spec(specs, wanted)
     if not envspec.reads_keras_version(spec, found.keras_version):
         best = envspec.choose_source(specs, found.keras_version, found.backend)

@@ -10,6 +10,7 @@ from typing import Any
 from harness.artifact.keras_names import ACTIVATIONS, ACTIVATIONS_SINCE_KERAS_3, LAYERS, MODELS
 from harness.artifact.kinds import LambdaLayer, ModelInput
 from harness.artifact.text import plural, shown
+from harness.worker.tfworker import bytecode
 
 CONFIG_BYTES_LIMIT = 64 << 20
 # Real configs nest about four levels for each nested model. Python's own JSON reader gives up near 1,000.
@@ -170,7 +171,13 @@ def _lambda(layer: Mapping[str, Any]) -> LambdaLayer:
     config = layer.get("config")
     function = config.get("function") if isinstance(config, dict) else None
     by_name = isinstance(function, str) and config is not None and config.get("function_type") != "lambda"
-    return LambdaLayer(name=layer_name(layer), stored_as="name" if by_name else "bytecode")
+    if by_name:
+        return LambdaLayer(name=layer_name(layer), stored_as="name")
+    try:
+        family, oldest, newest = bytecode.needs(bytecode.of_config(function))
+    except bytecode.NoCode:
+        return LambdaLayer(name=layer_name(layer), stored_as="bytecode")
+    return LambdaLayer(name=layer_name(layer), stored_as="bytecode", family=family, pythons=(oldest, newest))
 
 
 def _custom_activations(layers: list[dict[str, Any]], known: frozenset[str]) -> set[str]:

@@ -64,10 +64,17 @@ class Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class LambdaLayer:
-    """A layer whose computation is Python code: as ``bytecode`` in the file, or by ``name`` only."""
+    """A layer whose computation is Python code: as ``bytecode`` in the file, or by ``name`` only.
+
+    Attributes:
+        family: Pythons that run each other's bytecode, such as ``3.6-3.7``; None where nothing is known.
+        pythons: oldest and newest Python that reads this bytecode.
+    """
 
     name: str
     stored_as: str
+    family: str | None = None
+    pythons: tuple[tuple[int, int], tuple[int, int]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

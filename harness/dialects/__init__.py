@@ -6,6 +6,7 @@ and returns the new graph, the plan for the weights, and the ledger of every cha
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from harness.dialects import (
     masks,
     names,
     standalone_steps,
+    supplied,
     tf1_landing,
     tf1_steps,
     tf2_steps,
@@ -116,6 +118,9 @@ def route(old: str, new: str) -> list[Step]:
 
 def convert(layer: Layer, steps: list[Step]) -> None:
     """Take one layer, and the layers it wraps, through ``steps`` in place."""
+    if layer.supplied and supplied.is_own(layer.class_name):
+        supplied.plain(layer, steps[-1].new)
+        return
     for step in steps:
         layer.step = step.name
         for inner in _wrapped(layer):
@@ -162,6 +167,7 @@ def _inner(layer: Layer, slot: str, entry: Mapping[str, Any]) -> Layer:
         weight_shapes={r[len(prefix) :]: s for r, s in layer.weight_shapes.items() if r.startswith(prefix)},
         weight_dtypes={r[len(prefix) :]: d for r, d in layer.weight_dtypes.items() if r.startswith(prefix)},
         options=layer.options,
+        supplied=layer.supplied,
         prefix=prefix,
     )
     return inner
@@ -314,7 +320,7 @@ class _Run:
             return nested
         native = self.new in LANDINGS and entry["class_name"] == "TensorFlowOpLayer"  # a layer of Keras 2 itself
         if "carried" in entry and not native:
-            return self._carried(entry, path)
+            return self._carried(entry, path, path in masked)
         if entry["class_name"] in tf_ops.CLASSES and self.new == "keras-3":
             return self._function(entry, path)
         config = dict(entry["config"])
@@ -401,11 +407,12 @@ class _Run:
         )
         return {"name": entry["name"], **done}
 
-    def _carried(self, entry: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+    def _carried(self, entry: Mapping[str, Any], path: tuple[str, ...], masked: bool) -> dict[str, Any]:
         """A layer whose computation the bundle holds as graphs; tensors among its arguments become inputs."""
         why = "its Python code is not needed any more: the operations that it consists of were recorded"
         where = "/".join(path)
-        if self.new.startswith("tf1."):
+        given = self._supplied(entry, path, masked) if supplied.wanted(self.options) else {}
+        if self.new.startswith("tf1.") and "config" not in given:
             remedy = "migrate to a target of TensorFlow 2"
             self.obstacles.append(
                 Obstacle(layer=where, class_name=entry["class_name"], reason="it is a recorded graph", remedy=remedy)
@@ -422,8 +429,20 @@ class _Run:
             calls.append({"inputs": inputs, "kwargs": {"site": site} if len(set(sites)) > 1 else {}})
         carried = {**entry["carried"], "trainable": entry["config"].get("trainable", True) is not False}
         done = {"name": entry["name"], "class_name": "GraphLayer", "origin": entry["class_name"], "config": None}
-        done["source_name"] = entry["name"]
+        done |= {"source_name": entry["name"], "source_path": list(path), **({"supplied": given} if given else {})}
         return {**done, "calls": calls, "carried": carried}
+
+    def _supplied(self, entry: Mapping[str, Any], path: tuple[str, ...], masked: bool) -> dict[str, Any]:
+        """What the layer would be made of from source that is supplied in the target."""
+        layer = Layer(
+            path=path, class_name=entry["class_name"], config=copy.deepcopy(entry["config"]), input_specs=_input_specs(entry),
+            options=self.options, supplied=True, masked=masked, calls=[call["kwargs"] for call in entry["calls"]],
+        )  # fmt: skip
+        try:
+            convert(layer, self.steps)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            return {"reason": f"its configuration is not understood ({type(error).__name__}: {error})"}
+        return supplied.described(layer, entry["calls"])
 
     def weight(self, path: tuple[str, ...], role: str) -> dict[str, Any] | None:
         """Where one source weight goes; a target role may name a layer inside an expansion (``inner:kernel``).

@@ -53,7 +53,7 @@ def _activation(layer: Layer, key: str) -> None:
         _hard_sigmoid(layer, key)
     elif value == activations.CRELU and key == "activation" and layer.class_name not in _RECURRENT:
         pass  # rebuilt at the end
-    elif value not in objects.SAME_ACTIVATIONS:
+    elif value not in objects.SAME_ACTIVATIONS and not layer.supplied:
         layer.refuse(
             f"{key}: the activation {value!r} is not one of Keras",
             "use a built-in activation in the source model, and save it again",
@@ -134,6 +134,8 @@ def finish(layer: Layer) -> None:
 def _as_module(entry: dict[str, Any]) -> dict[str, Any]:
     if "graph" in entry or "module" in entry:
         return entry
+    if entry["class_name"] not in UP:  # supplied by a person: found by its name
+        return {**entry, "module": None, "registered_name": entry["class_name"]}
     return objects.module_form("keras.layers", entry["class_name"], entry["config"])
 
 

@@ -56,6 +56,9 @@ def _emits(
         if emits:
             found.add((*path, layer["name"]))
         return emits
+    if "carried" in layer:
+        rules = [site["mask"] for site in layer["carried"]["sites"] if site["mask"] is not None]
+        return any(hit or rule.get("own") for rule in rules)
     name, config = layer["class_name"], layer["config"]
     if name == "Masking" or (name == "Embedding" and config.get("mask_zero")):
         return True

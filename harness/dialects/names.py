@@ -43,19 +43,20 @@ def apply(graph: dict[str, Any], renamed: Mapping[str, str]) -> dict[str, Any]:
             return [reference(item) for item in value]
         return value
 
-    layers = [
-        {
-            **layer,
-            "name": renamed.get(layer["name"], layer["name"]),
-            "calls": [
-                {
-                    **call,
-                    "inputs": reference(call["inputs"]),
-                    "kwargs": {key: reference(value) for key, value in call["kwargs"].items()},
-                }
-                for call in layer["calls"]
-            ],
-        }
-        for layer in graph["layers"]
-    ]
+    def called(calls: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        return [
+            {
+                **call,
+                "inputs": reference(call["inputs"]),
+                "kwargs": {key: reference(value) for key, value in call["kwargs"].items()},
+            }
+            for call in calls
+        ]
+
+    layers = []
+    for layer in graph["layers"]:
+        made = {**layer, "name": renamed.get(layer["name"], layer["name"]), "calls": called(layer["calls"])}
+        if "calls" in layer.get("supplied", ()):
+            made["supplied"] = {**layer["supplied"], "calls": called(layer["supplied"]["calls"])}
+        layers.append(made)
     return {**graph, "layers": layers, "inputs": reference(graph["inputs"]), "outputs": reference(graph["outputs"])}

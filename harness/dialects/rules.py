@@ -58,6 +58,7 @@ class Layer:
         call_kwargs: arguments that the other dialect takes at the call; None for one that it does not take.
         mask_rule: how the old Keras made this layer's output mask, where Keras 3 makes another one.
         expansion: a graph that takes this layer's place under its name, or None.
+        supplied: whether classes and functions that Keras does not have are supplied in the target.
     """
 
     path: tuple[str, ...]
@@ -74,6 +75,7 @@ class Layer:
     call_kwargs: dict[str, Any] = field(default_factory=dict)
     mask_rule: str | None = None
     expansion: dict[str, Any] | None = None
+    supplied: bool = False
     prefix: str = ""
     step: str = ""
     ledger: list[Change] = field(default_factory=list)

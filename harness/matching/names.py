@@ -121,7 +121,8 @@ def _stored(entry: Mapping[str, Any], order: int, layers: Collection[str]) -> St
         "name": entry["name"], "shape": tuple(entry["shape"]), "dtype": entry["dtype"], "order": order,
     }  # fmt: skip
     if "role" in entry:  # of a bundle: nothing is left to find out
-        return Stored(group=tuple(entry["layer"]), role=entry["role"], **common)
+        *inner, role = entry["role"].split(".")  # layers inside a layer that is made of code
+        return Stored(group=(*entry["layer"], *inner), role=role, **common)
     layer, leaf, index = list(entry["layer"] or ()), entry["leaf"], entry["index"]
     if entry["layer"] is None:
         parts = [part for part in re.split(r"[/.]", entry["name"]) if part]

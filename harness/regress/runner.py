@@ -25,6 +25,7 @@ from harness.regress.golden import SAMPLES, disagreement, samples_of
 from harness.regress.naive import Naive
 from harness.regress.warm import WarmWorker
 from harness.report import outputs as report_outputs
+from harness.verify.code import difference
 from harness.worker.tfworker.arrays import ArrayReader
 from harness.worker.tfworker.files import read_json, write_json
 
@@ -246,6 +247,11 @@ class PairRun:
                 **double_of(bundle, self.options, rounded_weights(done.weights)),
             ),
         ]
+        files: dict[str, Path] = {}
+        for op in job.ops:
+            self.options.code.add_to_target(op, files)
+        for inner, given in files.items():
+            job.give(given, inner)
         build, replay = worker.run(job, self.options.timeout_s).results
         weights, digests = build["weights"], build["weights"]["digests"]
         lost = list((Counter(map(tuple, digests)) - Counter(map(tuple, replay["digests"]))).elements())
@@ -254,7 +260,8 @@ class PairRun:
         evidence = verify.judge(bundle, ArrayReader(str(job.folder / "out"), entries), shapes, form=form)
         rows = report_outputs([evidence])
         first = evidence.first_divergent
-        bad = [row["reason"] for row in rows if not row["ok"]] or ([first.comparison.reason] if first else [])
+        differs = [f"{row['layer']}: {found}" for row in build["supplied"] if (found := difference(row))]
+        bad = differs + [row["reason"] for row in rows if not row["ok"]] or ([first.comparison.reason] if first else [])
         bad += [f"{len(names)} weights are not equal" for names in (weights["unequal"], lost) if names]
         return self._result(
             case,

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from harness.supplied import TARGET_OBJECTS
+
 _STYLE = {"verified": "bold green", "diverged": "bold red", "refused": "bold yellow", "failed": "bold red"}
 #: lines of a list shown before it is cut with a count
 SHOWN = 12
@@ -30,7 +32,7 @@ def show(report: Mapping[str, Any], folder: Path, console: Console) -> None:
         _training(report["training"], console)
     for line in report["not_checked"]:
         console.print(f"Not checked: {escape(line)}", highlight=False, soft_wrap=True)
-    _code(report["code"], console)
+    _code(report["code"], report["artifacts"], console)
     if report["ledger"]:
         _ledger(report["ledger"], console)
     status = report["status"]
@@ -183,13 +185,27 @@ def _divergent(first: Mapping[str, Any], console: Console) -> None:
         )
 
 
-def _code(rows: list[Mapping[str, Any]], console: Console) -> None:
-    for way, how in (("native", "rebuilt from Keras's own operations"), ("carried", "carried over as graphs")):
+_WAYS = (
+    ("native", "rebuilt from Keras's own operations"),
+    ("source", "made from the source given for the target"),
+    ("carried", "carried over as graphs"),
+)
+
+
+def _code(rows: list[Mapping[str, Any]], artifacts: list[Mapping[str, Any]], console: Console) -> None:
+    for way, how in _WAYS:
         mine = [row for row in rows if row["way"] == way]
         if mine:
             names = ", ".join(row["layer"] for row in mine[:SHOWN]) + (", …" if len(mine) > SHOWN else "")
             line = f"Layers made of code, {how} ({len(mine)}): {names}."
             console.print(escape(line), highlight=False, soft_wrap=True)
+    for row in rows:
+        if row.get("differs"):
+            line = f"{row['layer']} ({row['class_name']}), made from its source: {row['differs']}"
+            console.print(f"[red]Differs:[/] {escape(line)}", highlight=False, soft_wrap=True)
+    if any(artifact["path"] == TARGET_OBJECTS for artifact in artifacts):
+        line = "To load the model: keras.models.load_model(…, custom_objects=vars(target_objects)), with target_objects.py beside it."
+        console.print(escape(line), highlight=False, soft_wrap=True)
     if ran := sum(row["bytecode_run"] for row in rows):
         line = f"Python bytecode of the file was run for {ran} layers, in the source environment only."
         console.print(line, highlight=False, soft_wrap=True)

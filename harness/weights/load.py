@@ -309,6 +309,8 @@ class _Load:
                 raise HarnessError("proof-missing", "No layer of the new model must give what one of the source gives.")
             shared.note(stages.report["not_checked"])
         stages.renamed = shared.renamed
+        if result["code"]:
+            engine.needs(stages, script.path)
         fresh = stages.start(environment, spec.keras_flavour)
         engine.prove(stages, bundle, forms, fresh, spec, self._review(bundle, shared))
 

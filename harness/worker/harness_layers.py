@@ -273,6 +273,7 @@ class _GraphLayer:
             data={**data, "returns_list": returns_list},
             graphs={key: Graph(graph, held.__getitem__) for key, graph in graphs.items()},
             functions={},
+            numbers=None,
             by_role={
                 row["role"]: self.add_weight(
                     name=row["role"],
@@ -296,6 +297,10 @@ class _GraphLayer:
         """(role, weight) of every weight."""
         return list(self._held.by_role.items())
 
+    def use_noise(self, arrays):
+        """Take arrays, call by call, in the place of what random operations give at inference. For proofs."""
+        self._held.numbers = list(arrays)
+
     def call(self, inputs, training=None, mask=None, site=None):
         tensors = tf.nest.flatten(inputs)
         described = self._site(tensors, site)
@@ -312,8 +317,21 @@ class _GraphLayer:
         site = self._site(tf.nest.flatten(inputs), None)
         if site["mask"] is None:
             return None
+        if site["mask"].get("own"):
+            return self._own_mask(site, tf.nest.flatten(inputs), previous_mask)
         given = self._masks(tf.nest.flatten(inputs), previous_mask)[site["mask"]["input"]]
         return [given for _ in site["inference"]["outputs"]] if self._held.data["returns_list"] else given
+
+    def _own_mask(self, site, tensors, previous):
+        """The mask that the layer makes of its inputs."""
+        alone = {**site["inference"], "outputs": [site["inference"]["mask"]], "updates": [], "variables": {}}
+        if type(tensors[0]).__name__ != "KerasTensor":
+            return tf.nest.flatten(self._run(alone, tensors, self._masks(tensors, previous)))[0]
+        # In a functional model a mask is a tensor like others, and comes from a layer of its own.
+        whole = {**site, "inference": alone, "training": alone, "mask": None}
+        config = {**self._held.data, "weights": [], "sites": [whole], "returns_list": False}
+        made = type(self)(name=self.name + "_mask", **config)
+        return made(tensors if len(tensors) > 1 else tensors[0], mask=previous)
 
     def _masks(self, tensors, mask):
         masks = list(mask) if isinstance(mask, (list, tuple)) else [mask]
@@ -332,17 +350,18 @@ class _GraphLayer:
 
     def _run(self, phase, tensors, masks):
         # A function of its own even inside of another: tapes do not see operations that are imported.
-        key = json.dumps([phase["graph"], phase["outputs"], phase["updates"], [m is not None for m in masks]])
-        if key not in self._held.functions:
-            self._held.functions[key] = tf.function(
-                lambda *given: self._inside(phase, given[0], given[1]), autograph=False, **_RELAXED
-            )
-        return self._held.functions[key](list(tensors), list(masks))
+        held = self._held
+        count = len(phase.get("noise", ())) if held.numbers else 0
+        numbers, held.numbers = (held.numbers[:count], held.numbers[count:]) if count else ([], held.numbers)
+        key = json.dumps([phase["graph"], phase["outputs"], phase["updates"], [m is not None for m in masks], count])
+        if key not in held.functions:
+            held.functions[key] = tf.function(lambda *given: self._inside(phase, *given), autograph=False, **_RELAXED)
+        return held.functions[key](list(tensors), list(masks), [tf.constant(array) for array in numbers])
 
-    def _inside(self, phase, tensors, masks):
+    def _inside(self, phase, tensors, masks, numbers):
         tensors = [tf.cast(tensor, dtype) for tensor, (_, dtype) in zip(tensors, phase["specs"])]
         if "gradient" not in phase:
-            return self._forward(phase, tensors, masks)
+            return self._forward(phase, tensors, masks, numbers)
 
         @tf.custom_gradient
         def forward(*tensors):
@@ -368,8 +387,9 @@ class _GraphLayer:
         count = len(gradient["inputs"])
         return (found[:count], found[count:]) if len(variables) else found[:count]
 
-    def _forward(self, phase, tensors, masks):
+    def _forward(self, phase, tensors, masks, numbers=()):
         feeds = dict(zip(phase["inputs"], tensors))
+        feeds.update(zip(phase.get("noise", ()), numbers))
         for name, mask, tensor in zip(phase["masks"], masks, tensors):
             if name is not None:
                 # What the source had a mask for, and is given none now, counts whole.

@@ -13,6 +13,7 @@ from harness.envspec import (
     EnvSpec,
     choose_source,
     envs_folder,
+    for_bytecode,
     get_spec,
     load_pairs,
     load_specs,
@@ -210,3 +211,20 @@ def test_a_pair_with_another_key_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "pairs.toml").write_text('[[pairs]]\nsource = "tf1.15"\nsink = "tf2.21"\nnote = "x"\n')
     with pytest.raises(HarnessError, match="pairs.toml is not usable"):
         load_pairs(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("python", "name"),
+    [
+        (((3, 6), (3, 7)), "keras2.1"),
+        (((3, 7), (3, 7)), "keras2.2"),  # methods are called by an instruction that came with 3.7
+        (((3, 8), (3, 10)), "keras2.1"),  # no reader has such a Python: the worker says what it cannot read
+    ],
+)
+def test_bytecode_chooses_a_reader_whose_python_runs_it(
+    python: tuple[tuple[int, int], tuple[int, int]], name: str
+) -> None:
+    specs = load_specs()
+    chosen = choose_source(specs, "2.1.6", "tensorflow")
+    assert chosen.name == "keras2.1"
+    assert for_bytecode(specs, chosen, "2.1.6", [python]).name == name

@@ -105,7 +105,7 @@ def test_the_checksum_is_made_only_when_asked_for(tmp_path: Path) -> None:
 WARNINGS = [
     (bad_files.layer("AnchorBoxes"), "Custom layer classes: AnchorBoxes. Their source code is not in the file and has to be supplied."),
     (bad_files.layer("Dense", activation="relu6"), "Custom activations: relu6. Their source code is not in the file and has to be supplied."),
-    (bad_files.layer("Lambda", function=["x", None, None]), "Lambda layers stored as Python bytecode: lambda. Bytecode runs only in Python versions close to the one that wrote it."),
+    (bad_files.layer("Lambda", function=["x", None, None]), "Lambda layers stored as Python bytecode: lambda (of no known Python). Bytecode runs only in Python versions close to the one that wrote it."),
     (bad_files.layer("Lambda", function="scale", function_type="function"), "Lambda layers that name a function outside of the file: lambda."),
     (bad_files.layer("LSTM", recurrent_activation="hard_sigmoid"), "hard_sigmoid in 1 layer: it computes differently in Keras 3; the translation keeps the old formula, a plain load would not."),
     (bad_files.layer("LSTM", inner_activation="hard_sigmoid"), "hard_sigmoid in 1 layer: it computes differently in Keras 3; the translation keeps the old formula, a plain load would not."),

@@ -1,16 +1,17 @@
 """Operation ``build_model``: a translated graph and the bundle's weights become a native model of this Keras.
 
 Request: ``{"op": "build_model", "flavour": "keras3" | "tf.keras" | "tf_keras", "bundle": "in/bundle",
-"plan": "in/plan.json", "forms": {"keras": "out/model.keras", "h5": ..., "saved_model": ...}}``
+"plan": "in/plan.json", "forms": {"keras": "out/model.keras", "h5": ..., "saved_model": ...},
+"objects": "in/target_objects.py" or none, "layer_arguments": as of ``read_keras_h5``}``
 
 The plan holds ``graph`` (in this Keras's dialect) and ``weights`` (array name -> layer, role, transforms).
-Nothing of the plan is code: layers are looked up among Keras's own, in safe mode.
+Nothing of the plan is code: layers are looked up among Keras's own, in safe mode, and in the file ``objects``.
 """
 
 import os
 from typing import Any, Dict, List
 
-from . import carried, compat, compat_target, topology, training_target, transforms
+from . import carried, compat, compat_target, from_source, source_proof, topology, training_target, transforms
 from .arrays import ArrayReader, sha256_array
 from .errors import Refusal
 from .files import read_json
@@ -29,6 +30,8 @@ def build_model(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     reader = ArrayReader(request["bundle"], manifest["arrays"])
     context.step("build the model")
     compat.clear(keras)
+    objects = from_source.load(request)
+    from_source.prepare(keras, plan["graph"], objects, request.get("layer_arguments"))
     carried.fill(plan["graph"], request["bundle"], reader)
     model = build(keras, plan["graph"])
     context.step("assign the weights")
@@ -45,7 +48,13 @@ def build_model(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
         compat_target.save(keras, model, form, path)
     parameters = int(model.count_params())
     made = {"weights": weights, "versions": compat.versions(keras), "parameters": parameters, "training": training}
-    return dict(made, ways=ways)
+    supplied = []  # type: List[Any]
+    if from_source.WAY in ways.values() and compat_target.is_keras3(keras):
+        context.step("compare the layers made from source with their records")
+        supplied = source_proof.compare(
+            keras, plan["graph"], lambda path: layer_at(model, path), request["bundle"], reader
+        )
+    return dict(made, ways=ways, supplied=supplied, kept=from_source.kept(plan["graph"]) if objects else [])
 
 
 def build(keras: Any, graph: Dict[str, Any]) -> Any:
@@ -53,7 +62,9 @@ def build(keras: Any, graph: Dict[str, Any]) -> Any:
 
     Raises Refusal bundle-invalid for a graph that names anything but Keras's own layers and objects.
     """
-    if graph["kind"] == "sequential" and not any("mask_rule" in layer for layer in graph["layers"]):
+    # What cannot be called is named where layers are called one by one.
+    plain = not any("mask_rule" in layer or "live" in layer for layer in graph["layers"])
+    if graph["kind"] == "sequential" and plain:
         model = compat_target.sequential(keras, graph, _make)
         if model is not None:
             return model
@@ -63,6 +74,8 @@ def build(keras: Any, graph: Dict[str, Any]) -> Any:
 def _make(keras: Any, layer: Dict[str, Any]) -> Any:
     if "graph" in layer:
         return build(keras, dict(layer["graph"], name=layer["name"]))
+    if "live" in layer:
+        return layer["live"]
     if "carried" in layer:
         return carried.make(keras, layer)
     _refuse_foreign(layer)
@@ -131,7 +144,7 @@ def _functional(keras: Any, graph: Dict[str, Any]) -> Any:
             live[name] = _make(keras, layer)
         inputs = [made[tuple(t)] for t in call["inputs"]]
         kwargs = masks.for_call(live[name], layer, inputs, _resolve(call["kwargs"], made))
-        outputs = compat_target.calling(layer, _call, keras, live[name], layer, inputs, kwargs)
+        outputs = from_source.call(layer, compat_target.calling, layer, _call, keras, live[name], layer, inputs, kwargs)
         outputs = masks.without(layer, outputs)
         masks.after_call(live[name], layer, inputs, outputs)
         for position, tensor in enumerate(outputs):
@@ -195,8 +208,11 @@ def assign(keras: Any, model: Any, plan: Dict[str, Any], reader: ArrayReader) ->
     """
     targets = _targets(model, plan["graph"])
     problems, pairs = [], []  # type: List[str], List[Any]
+    dropped = {(p, role) for p, layer in topology.leaves(plan["graph"]) for role in layer.get("dropped", ())}
     for name, move in plan["weights"].items():
         key = (tuple(move["layer"]), move["role"])
+        if key in dropped:
+            continue
         variable = targets.pop(key, None)
         if variable is None:
             problems.append("unused: %s has no place in the new model (%s of %s)" % (name, key[1], "/".join(key[0])))
@@ -250,6 +266,7 @@ def _targets(model: Any, graph: Dict[str, Any]) -> Dict[Any, Any]:
         if layer["class_name"] in ("InputLayer",) + compat_target.OPERATIONS:
             continue
         if layer.get("module", "keras.layers") == "keras.layers":
-            for role, variable in roles_of(layer_at(model, path)):
+            live = layer_at(model, path)
+            for role, variable in from_source.roles(layer, live) if "live" in layer else roles_of(live):
                 found[(path, role)] = variable
     return found

@@ -22,10 +22,17 @@ def fill(graph: Dict[str, Any], bundle: str, reader: ArrayReader) -> int:
     for layer in graph["layers"]:
         if "graph" in layer:
             count += fill(layer["graph"], bundle, reader)
-        elif "carried" in layer:
+        elif "carried" in layer and "live" not in layer:
             layer["config"] = _config(layer, bundle, reader)
             count += 1
     return count
+
+
+def record(keras: Any, layer: Dict[str, Any], bundle: str, reader: ArrayReader) -> Any:
+    """A GraphLayer of an entry, whichever way the entry goes."""
+    import harness_layers
+
+    return harness_layers.graph_layer(keras)(name=layer["name"], **_config(layer, bundle, reader))
 
 
 def make(keras: Any, layer: Dict[str, Any]) -> Any:
@@ -118,7 +125,12 @@ def _graph(bundle: str, name: str) -> Any:
     return read_json(os.path.join(bundle, "graphs", file))
 
 
-def _ops(graph: Dict[str, Any]) -> Iterator[str]:
+def nodes(graph: Dict[str, Any]) -> Iterator[Dict[str, Any]]:
+    """Every node of a neutral graph, those of its functions included."""
     for part in [graph] + graph["library"]:
         for node in part["nodes"]:
-            yield node["op"]
+            yield node
+
+
+def _ops(graph: Dict[str, Any]) -> Iterator[str]:
+    return (node["op"] for node in nodes(graph))

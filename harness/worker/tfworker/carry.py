@@ -10,10 +10,11 @@ written as neutral graphs (see ``tfworker.graphs``). In the manifest such a laye
                "inference": phase, "training": phase}
     phase   = {"graph": "graphs/0000.json", "inputs": [tensor ...], "masks": [tensor or null ...],
                "outputs": [[tensor, shape, dtype] ...], "updates": [operation ...], "variables": {operation: role}}
-    mask    = null (no mask goes on) or {"input": index} (the mask of that input goes on)
+    mask    = null (no mask goes on), {"input": index} (the mask of that input goes on) or {"own": true} (the tensor
+              ``mask`` of the phase goes on)
 
 A phase has the key ``gradient`` where the layer defines its own: a graph from inputs and outgoing gradients to
-those of inputs and weights.
+those of inputs and weights; the inference has ``noise`` where it draws random numbers: tensors that proofs set.
 
 ``hidden`` weights are variables that the file does not hold, such as the counter of a zero-debiased average; they start
 from their initial values.
@@ -26,15 +27,14 @@ import json
 import os
 from typing import Any, Dict, Iterator, List
 
-from . import compat, compat_graph, topology
+from . import compat, compat_graph, noise, topology
 from .arrays import ArrayWriter
 from .errors import Refusal
 from .files import write_json
 from .foreign_code import entries, without_code
 from .graphs import neutral, prune
+from .roles import OWN
 
-#: packages that Keras comes in
-OWN = ("keras", "tensorflow", "tf_keras")
 _WEIGHTS = "_harness_carried_weights"
 REFUSED = "Replace these layers by others in the source model, or supply another version of them with --custom-objects FILE.py."
 
@@ -91,8 +91,7 @@ def _all_layers(model: Any) -> Iterator[Any]:
 
 def is_foreign(keras: Any, live: Any) -> bool:
     """Whether a live layer, or one that it wraps, is made of code that no Keras brings along."""
-    own = type(live).__module__.split(".layers.")[0].split(".engine.")[0]
-    if type(live).__name__ in ("Lambda", "TensorFlowOpLayer") or not own.startswith(OWN):
+    if type(live).__name__ in ("Lambda", "TensorFlowOpLayer") or type(live).__module__.split(".")[0] not in OWN:
         return True
     functions = [getattr(live, key, None) for key in ("activation", "recurrent_activation")]
     if any(_is_code(function) for function in functions):
@@ -106,7 +105,7 @@ def is_foreign(keras: Any, live: Any) -> bool:
 
 def _is_code(function: Any) -> bool:
     module = getattr(function, "__module__", None) or ""
-    return callable(function) and not module.startswith(OWN)
+    return callable(function) and module.split(".")[0] not in OWN
 
 
 def weights_of(live: Any) -> List[Any]:
@@ -129,6 +128,7 @@ class Carrier:
         self.keras, self.model, self.bundle = keras, model, bundle
         self.tf = compat.import_tensorflow()
         self._files = {}  # type: Dict[str, str]
+        self._random = set()  # type: Set[str]
         self._arrays = {}  # type: Dict[str, str]
         self.entries = []  # type: List[Dict[str, Any]]
         self._inputs = 0
@@ -209,8 +209,11 @@ class Carrier:
                 "updates": [compat_graph.operation_of(u) for u in added if id(u) not in known],
                 "phase": phase,
             }
+            given_in = made["inputs"] + [m for m in made["masks"] if m is not None]
+            made["noise"] = [] if phase else compat_graph.random_tensors(made["outputs"], given_in)
             made["gradient"] = self._gradient(live, made)
-            made["mask"] = self._mask(compat_graph.output_masks(live, made["outputs"]), given)
+            found = compat_graph.output_masks(live, made["outputs"])
+            made["mask"], made["own_mask"] = self._mask(found, made["inputs"], given)
         except Refusal:
             raise
         except Exception as error:
@@ -226,7 +229,7 @@ class Carrier:
         operations = compat_graph.operations_between(made["outputs"], given)
         if not any(compat_graph.has_own_gradient(op) for op in operations):
             return None
-        if any("Random" in op.type for op in operations):
+        if any(compat_graph.is_random(op.type) for op in operations):
             raise Refusal("model-unsupported", "it has a gradient of its own beside random numbers")
         outputs = [t for t in made["outputs"] if t.dtype.is_floating]
         outgoing = [compat_graph.placeholder_like(self.tf, t, self._name()) for t in outputs]
@@ -250,14 +253,20 @@ class Carrier:
         shape, dtype = compat.tensor_spec(tensor)
         return self.keras.layers.Input(batch_shape=tuple(shape), dtype=dtype, name=self._name())
 
-    def _mask(self, found: List[Any], given: List[Any]) -> Any:
+    def _mask(self, found: List[Any], tensors: List[Any], given: List[Any]) -> Any:
+        """(``mask`` of the site, the tensor where it is one of the layer's own)."""
         masks = [m for m in found if m is not None]
         if not masks:
-            return None
+            return None, None
         for index, mask in enumerate(given):
             if mask is not None and all(m is mask for m in masks):
-                return {"input": index}
-        raise Refusal("model-unsupported", "it makes a mask of its own, which is not carried yet")
+                return {"input": index}, None
+        operations = compat_graph.operations_between(masks[:1], tensors + [m for m in given if m is not None])
+        if len(found) == 1 and not any(op.type in prune.VARIABLES for op in operations):
+            return {"own": True}, masks[0]
+        raise Refusal(
+            "model-unsupported", "it makes masks of its own from weights, or for several outputs, which is not carried"
+        )
 
     def _described(self, whole: Any, writer: ArrayWriter, path: Any, live: Any, sites: List[Any]) -> Dict[str, Any]:
         weights = self._weights(live)
@@ -274,15 +283,22 @@ class Carrier:
             if row not in unique:
                 unique.append(row)
         calls = [unique.index(row) for row in described]
-        returns_list = sites[0]["inference"]["list"]
-        return {"list": returns_list, "weights": weights.described(), "sites": unique, "calls": calls}
+        found = {"list": sites[0]["inference"]["list"], "weights": weights.described(), "sites": unique, "calls": calls}
+        if any(row["inference"]["graph"] in self._random for row in unique):
+            found["random"] = True
+        return found
 
     def _phase(self, whole: Any, writer: ArrayWriter, made: Dict[str, Any], weights: Any) -> Dict[str, Any]:
         given = made["inputs"] + [m for m in made["masks"] if m is not None]
-        row, name_of = self._cut(whole, writer, given, made["outputs"], made["updates"], made["phase"], weights)
+        own = [made["own_mask"]] if made["own_mask"] is not None else []
+        row, name_of = self._cut(whole, writer, given, made["outputs"] + own, made["updates"], made["phase"], weights)
+        if own:
+            row["mask"] = [name_of(own[0])] + compat_graph.static_spec(own[0])
         row["inputs"] = [name_of(tensor) for tensor in made["inputs"]]
         row["masks"] = [None if mask is None else name_of(mask) for mask in made["masks"]]
         row["outputs"] = [[name_of(tensor)] + compat_graph.static_spec(tensor) for tensor in made["outputs"]]
+        if made["noise"]:
+            row["noise"] = [name_of(tensor) for tensor in made["noise"]]
         if made["gradient"]:
             row["gradient"] = self._own_gradient(whole, writer, made, given, weights)
         return row
@@ -330,5 +346,7 @@ class Carrier:
         key = json.dumps(graph, sort_keys=True)
         if key not in self._files:
             self._files[key] = "graphs/%04d.json" % len(self._files)
+            if noise.is_random(graph):
+                self._random.add(self._files[key])
             write_json(os.path.join(self.bundle, self._files[key]), graph)
         return self._files[key]

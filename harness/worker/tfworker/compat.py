@@ -159,9 +159,16 @@ def unsaved_arguments(name: str, entry: Dict[str, Any]) -> List[str]:
     if not import_tensorflow().__version__.startswith("1.") or not isinstance(config, dict):
         return []
     lost = [argument for argument in _ATTENTION.get(entry["class_name"], ()) if argument not in config]
-    if not lost:
+    if not lost or is_namesake(entry):
         return []
     return ["%s (class %s): %s, which TF 1.14 does not write" % (name, entry["class_name"], " and ".join(lost))]
+
+
+def is_namesake(entry: Dict[str, Any]) -> bool:
+    """Whether a layer has the name of a class that came with TF 1.14, and arguments that are not those of that class."""
+    own = {"name", "trainable", "dtype", "batch_input_shape", "dropout"} | set(_ATTENTION.get(entry["class_name"], ()))
+    config = entry["config"]
+    return entry["class_name"] in _ATTENTION and isinstance(config, dict) and not set(config) <= own
 
 
 def known_layers(keras: Any) -> Any:

@@ -1,11 +1,13 @@
 """Differences between versions in how a Keras layer adds itself to a TensorFlow 1 graph (see ``carry``)."""
 
 import contextlib
+import re
 import sys
 from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 from . import compat
 from .errors import Refusal
+from .roles import below
 
 
 @contextlib.contextmanager
@@ -120,6 +122,20 @@ def operations_between(outputs: List[Any], inputs: List[Any]) -> List[Any]:
     return list(seen.values())
 
 
+_RANDOM = re.compile(r"Random|Multinomial|TruncatedNormal")
+
+
+def is_random(kind: str) -> bool:
+    """Whether operations of a type give other numbers with every run."""
+    return bool(_RANDOM.search(kind))
+
+
+def random_tensors(outputs: List[Any], inputs: List[Any]) -> List[Any]:
+    """What operations between two sets of tensors draw at random, in the order in which they were made."""
+    found = [op for op in operations_between(outputs, inputs) if is_random(op.type)]
+    return [op.outputs[0] for op in sorted(found, key=lambda op: getattr(op, "_id", 0))]
+
+
 def has_own_gradient(op: Any) -> bool:
     """Whether Python code of the producer says what the gradient of an operation is (overridden, or a Defun's)."""
     return "_gradient_op_type" in op.node_def.attr or op.type in getattr(op.graph, "_functions", {})
@@ -200,7 +216,7 @@ class Weights:
         trainable = {id(v) for v in live.trainable_weights}
         for variable in live.weights:
             if self.key_of(variable) not in self._roles:
-                self._add(variable, _short(self.name_of(variable), live.name), id(variable) in trainable, False)
+                self._add(variable, below(live.name, self.name_of(variable)), id(variable) in trainable, False)
 
     def key_of(self, variable: Any) -> Any:
         """What a variable is known by."""
@@ -249,21 +265,13 @@ class Weights:
         return [(row["role"], row["variable"], row["trainable"]) for row in self._held]
 
 
-def _short(name: str, layer: str) -> str:
-    """A variable's name below its layer, in the form in which Keras 3 takes names."""
-    parts = name.split("/")
-    while len(parts) > 1 and (parts[0] == layer or parts[0].rpartition("_")[0] == layer):
-        parts = parts[1:]
-    return ".".join(parts)
-
-
 def _is_random(tensor: Any) -> bool:
     seen, stack = set(), [tensor.op]
     while stack:
         op = stack.pop()
         if op.name not in seen:
             seen.add(op.name)
-            if "Random" in op.type or "Multinomial" in op.type:
+            if is_random(op.type):
                 return True
             stack += [t.op for t in op.inputs]
     return False

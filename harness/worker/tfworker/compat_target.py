@@ -172,11 +172,11 @@ def _unwrapped(value: Any) -> Any:
     return value
 
 
-def load(keras: Any, path: str, form: str) -> Any:
+def load(keras: Any, path: str, form: str, objects: Any = None) -> Any:
     """The Keras model that a user loads; None where there is none: Keras 3 exports functions only as a SavedModel."""
     if form == "saved_model" and is_keras3(keras):
         return None
-    return keras.models.load_model(path, compile=False)
+    return keras.models.load_model(path, compile=False, **({"custom_objects": objects} if objects else {}))
 
 
 def serving(keras: Any, path: str, model: Any) -> Any:

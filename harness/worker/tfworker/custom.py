@@ -14,16 +14,20 @@ from . import compat
 from .errors import Refusal
 
 FLAG = "--custom-objects"
+ARGUMENTS = (
+    "Give the arguments in a TOML file with --layer-arguments FILE.toml: a table for each layer (or class), "
+    'such as ["%s"] with one line for each argument.'
+)
 
 
-def load_objects(path: Any, flag: str = FLAG) -> Dict[str, Any]:
-    """Public names of a Python file; empty for None.
+def load_objects(path: Any, flag: str = FLAG, name: str = "custom_objects") -> Dict[str, Any]:
+    """Public names of a Python file, which is run as a module of a name; empty for None.
 
     Raises Refusal custom-objects-invalid when the file cannot be run.
     """
     if not path:
         return {}
-    module = types.ModuleType("custom_objects")
+    module = types.ModuleType(name)
     module.__file__ = os.path.abspath(path)
     with open(path, "rb") as stream:
         source = stream.read()

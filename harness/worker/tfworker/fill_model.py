@@ -17,7 +17,7 @@ from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
-from . import channels, compat, compat_target, cpu, h5_weights, keras1, script, transforms
+from . import channels, compat, compat_target, cpu, from_source, h5_weights, keras1, script, transforms
 from .arrays import ArrayReader, ArrayWriter, sha256_array
 from .errors import Refusal
 from .files import read_json
@@ -95,13 +95,23 @@ def _owners(model: Any, path: Tuple[str, ...] = ()) -> List[Owner]:
             found += _owners(layer, here)
             continue
         trained = [id(v) for v in layer.trainable_weights]
-        found += [(list(here), layer, role, v, id(v) in trained) for role, v in roles_of(layer)]
+        inside = {inner.name: inner for inner in _inside(layer)}
+        for role, v in roles_of(layer):
+            parts = role.split(".")  # layers inside of one that is made of code
+            owner = inside.get(parts[-2], layer) if len(parts) > 1 else layer
+            found.append((list(here) + parts[:-1], owner, parts[-1], v, id(v) in trained))
     if not path:
         claimed = {id(owner[3]) for owner in found}
         lost = [str(v.name) for v in model.weights if id(v) not in claimed]
         if lost:
             raise Refusal("model-unsupported", "%d weights belong to no layer that is understood" % len(lost), lost)
     return found
+
+
+def _inside(layer: Any) -> List[Any]:
+    """Every layer that a layer holds."""
+    direct = [inner for inner in compat.flatten(getattr(layer, "_layers", None) or []) if hasattr(inner, "name")]
+    return direct + [inner for child in direct for inner in _inside(child)]
 
 
 def fill_model(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
@@ -125,6 +135,7 @@ def fill_model(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
         for form, path in request["forms"].items():
             compat_target.save(keras, model, form, path)
         result["digests"] = digests_of(keras, model)
+        result["code"] = from_source.used(model)
     return result
 
 

@@ -64,7 +64,8 @@ class Code:
         for name, entry in found:
             self._supply(name, entry, arguments or {})
             self._look(name, entry)
-        gaps = [gap for name, entry in found for gap in compat.unsaved_arguments(name, entry)]
+        built_in = [(name, entry) for name, entry in found if entry["class_name"] not in self.objects]
+        gaps = [gap for name, entry in built_in for gap in compat.unsaved_arguments(name, entry)]
         gaps += custom.constructor_gaps(self.objects, [(n, e["class_name"], e["config"]) for n, e in found])
         self._refuse(gaps)
         if self.ran:
@@ -79,7 +80,7 @@ class Code:
         class_name, config = entry["class_name"], entry["config"]
         if class_name in self.objects:
             self.layers.append(name)
-        elif class_name not in self.known:
+        elif class_name not in self.known or compat.is_namesake(entry):
             self.classes.setdefault(class_name, []).append(name)
         if class_name == "Lambda":
             self.layers.append(name)
@@ -159,11 +160,7 @@ class Code:
             raise Refusal("code-missing", message, details, remedy)
         if gaps:
             message = "%d layers were saved without the arguments that made them" % len(gaps)
-            remedy = (
-                "Give the arguments in a TOML file with --layer-arguments FILE.toml: a table for each layer (or class), "
-                'such as ["%s"] with one line for each argument.' % gaps[0].split(" (class")[0]
-            )
-            raise Refusal("code-missing", message, gaps, remedy)
+            raise Refusal("code-missing", message, gaps, custom.ARGUMENTS % gaps[0].split(" (class")[0])
 
     def explain(self, error: BaseException) -> List[str]:
         """What a failed load says about names that a Lambda takes from the module around it."""

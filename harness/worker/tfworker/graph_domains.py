@@ -37,6 +37,76 @@ def domains(part: Any, inputs: Dict[str, Any]) -> Dict[str, Dict[str, Any]]:
     return found
 
 
+class _Whole(object):
+    """All of a session's graph as a part."""
+
+    def __init__(self, session: Any) -> None:
+        self.session = session
+        self.names = {operation.name for operation in session.graph.get_operations()}
+
+    def feed(self, values: Dict[str, Any]) -> Dict[str, Any]:
+        return values
+
+
+def below(session: Any, tensors: List[Any]) -> List[Optional[int]]:
+    """What each tensor of a session's graph must be below where it is used as ids; None where it is not."""
+    part = _Whole(session)
+    return [_trace(part, tensor)["below"] for tensor in tensors]
+
+
+def ctc(session: Any, tensors: List[Any]) -> List[Dict[str, Any]]:
+    """What each tensor may hold that a CTC loss reads: ``below`` for labels, ``between`` for lengths; else nothing.
+
+    The lengths of sequences are all of them; those of labels are such that the labels fit, repeated ones included
+    (between two equal labels stands a blank: Graves and others, 2006).
+    """
+    losses = [op for op in session.graph.get_operations() if op.type == "CTCLoss"]
+    found = [{} for _ in tensors]  # type: List[Dict[str, Any]]
+    for loss in losses:
+        logits = loss.inputs[0].shape.as_list() if loss.inputs[0].shape.ndims == 3 else [None, None, None]
+        steps, before = logits[0] or 2, {op.name for op in _before(loss.inputs[0].op)}
+        places = [_places(tensor, loss) for tensor in tensors]
+        widths = [t.shape.as_list()[-1] for t, p in zip(tensors, places) if p == {2} and t.shape.ndims]
+        fits = max(1, min([(steps - 1) // 2] + [width or 1 for width in widths]))
+        every = {op.name for op in _before(loss)}
+        for known, tensor, place in zip(found, tensors, places):
+            if place == {2} and logits[2]:
+                known["below"] = logits[2] - 1
+            elif place == {3}:
+                known["between"] = [steps, steps]
+            elif tensor.op.name in every and tensor.op.name not in before:
+                known["between"] = [1, fits]
+    return found
+
+
+def _places(tensor: Any, loss: Any) -> Any:
+    """At which inputs of a loss the values of a tensor arrive."""
+    places, queue, seen = set(), [tensor], set()  # type: Any, Any, Any
+    while queue:
+        here = queue.pop()
+        if here.name in seen:
+            continue
+        seen.add(here.name)
+        for reader in here.consumers():
+            given = [i for i, value in enumerate(reader.inputs) if value is here]
+            if reader is loss:
+                places.update(given)
+            elif _passes(reader, given):
+                queue += list(reader.outputs)
+    return places
+
+
+def _before(operation: Any) -> List[Any]:
+    """An operation and all that it is computed from."""
+    seen, queue = {}, [operation]  # type: Dict[str, Any], Any
+    while queue:
+        here = queue.pop()
+        if here.name not in seen:
+            seen[here.name] = here
+            queue += [tensor.op for tensor in here.inputs]
+    return list(seen.values())
+
+
 def _trace(part: Any, tensor: Any) -> Dict[str, Any]:
     known = {"below": None, "words": None, "split": False, "form": None, "examples": None, "numbers": False}  # type: Any
     queue, seen = [tensor], set()  # type: Any, Any

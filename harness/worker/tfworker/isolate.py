@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Optional
 
 import numpy as np
 
-from . import carried, compat, compat_target
+from . import carried, compat, compat_target, from_source
 from .arrays import ArrayReader, ArrayWriter
 from .files import read_json, write_json
 
@@ -24,9 +24,9 @@ def replay_layers(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     if "carried-layers" in manifest["required_features"]:
         carried.register(keras)
     context.step("load the saved model")
-    model = compat_target.load(keras, request["model"], request["format"])
+    model = compat_target.load(keras, request["model"], request["format"], from_source.load(request))
     context.step("replay single layers")
-    recorded = _Recorded(manifest, reader)
+    recorded = Recorded(manifest, reader)
     renamed = {tuple(path): name for path, name in request["renamed"]}
     entries = []
     with ArrayWriter(request["outputs"]) as writer:
@@ -40,7 +40,7 @@ def replay_layers(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     return {"replayed": len(entries)}
 
 
-class _Recorded(object):
+class Recorded(object):
     """What every tensor of the source graph held, as far as it was recorded whole."""
 
     def __init__(self, manifest: Dict[str, Any], reader: ArrayReader) -> None:
@@ -80,7 +80,7 @@ def _layers(graph: Dict[str, Any], path: Any) -> Any:
                 yield found
 
 
-def _output(model: Any, renamed: Dict[Any, str], record: Dict[str, Any], recorded: _Recorded) -> Any:
+def _output(model: Any, renamed: Dict[Any, str], record: Dict[str, Any], recorded: Recorded) -> Any:
     path = record["path"]
     live = model
     for depth, name in enumerate(path):

@@ -38,7 +38,10 @@ PASSING = {
 
 
 def domains(graph: Dict[str, Any]) -> List[Dict[str, Any]]:
-    """Per input of the graph: {"below": vocabulary or None, "masks": bool, "mask_value": number or None}."""
+    """Per input of the graph: {"below": vocabulary or None, "masks": bool, "mask_value": number or None}.
+
+    The key ``between``, smallest and largest whole number, is not found in a graph of layers (see ``graph_domains``).
+    """
     return [_trace(graph, tensor) for tensor in graph["inputs"]]
 
 
@@ -110,6 +113,9 @@ def make(
         return np.array([b"probe %d" % i for i in rng.randint(0, 100, size=int(np.prod(shape)))], dtype=object).reshape(
             shape
         )
+    if domain.get("between"):
+        low, high = domain["between"]
+        return rng.randint(low, high + 1, size=shape).astype(spec["dtype"])
     if domain["below"] is not None:
         return _ids(name, rng, shape, domain).astype(spec["dtype"])
     if spec["dtype"] == "bool":

@@ -4,9 +4,10 @@ from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
-from . import compat, probe, sensitivity, topology
+from . import compat, graph_domains, noise, probe, sensitivity, topology
 from .arrays import ArrayWriter
 from .errors import Refusal
+from .noise import Noise
 from .samples import read_samples
 
 Records = Tuple[Dict[str, Any], List[Dict[str, Any]]]
@@ -23,8 +24,17 @@ def record(
     """
     specs = [compat.tensor_spec(t) for t in compat.input_tensors(model)]
     inputs = [{"name": n, "shape": s, "dtype": d} for n, (s, d) in zip(compat.input_names(model), specs)]
-    run = compat.evaluator(keras, compat.input_tensors(model), model.outputs, compat.state_updates(model))
-    sets, dropped = _generated(model, graph, inputs, run)
+    drawn = Noise(model, graph)
+    both = compat.evaluator(
+        keras, compat.input_tensors(model), list(model.outputs) + drawn.tensors, compat.state_updates(model)
+    )
+    held = {}  # type: Dict[int, List[Any]]
+
+    def run(arrays: List[Any]) -> List[Any]:
+        outputs, held[id(arrays)] = drawn.split(both(arrays))
+        return outputs
+
+    sets, dropped = _generated(keras, model, graph, inputs, run)
     if request.get("samples"):
         sets.append(_samples(request["samples"], model, inputs, run))
     continued = set()
@@ -37,26 +47,50 @@ def record(
         continued.add(name + "-again")
     if not sets:
         raise Refusal("probes-impossible", "the source model %r accepts no generated input" % model.name, dropped)
+    if drawn.layers:
+        _, arrays, outputs = sets[0]
+        again = compat.evaluator(keras, compat.input_tensors(model) + drawn.tensors, model.outputs)
+        drawn.check(outputs, again(list(arrays) + held[id(arrays)]))
     entries, described = [], []  # type: List[Dict[str, Any]], List[Dict[str, Any]]
     for name, arrays, outputs in sets:
         holds = "the set before once more, without resetting the state" if name in continued else probe.describe(name)
         row = {"name": name, "holds": holds or "given with --inputs", "inputs": [], "outputs": []}
         row["continues"] = name in continued
-        for kind, values in (("inputs", arrays), ("outputs", outputs)):
+        for kind, values in (("inputs", arrays), ("outputs", outputs), ("noise", held[id(arrays)])):
+            names = []
             for index, value in enumerate(values):
                 entries.append(writer.add("probe/%s/%s/%d" % (name, kind, index), value))
-                row[kind].append(entries[-1]["name"])
+                names.append(entries[-1]["name"])
+            if kind != "noise":
+                row[kind] = names
+            elif names:
+                row[kind] = list(noise.rows(names, drawn.paths))
         described.append(row)
-    layers, more = _Layers(keras, writer, request.get("layer_budget", 64 << 20)).record(model, graph, sets[0])
+    recorder = _Layers(keras, writer, request.get("layer_budget", 64 << 20), drawn, held[id(sets[0][1])])
+    layers, more = recorder.record(model, graph, sets[0])
     probes = {"seed": probe.SEED, "sets": described, "dropped": dropped, "layers": layers}
     if request.get("notice"):
         probes["sensitivity"] = sensitivity.measure(keras, model, graph, owners, sets, request["notice"])
     return probes, entries + more
 
 
-def _generated(model: Any, graph: Any, inputs: List[Any], run: Any) -> Any:
+def _domains(keras: Any, model: Any, graph: Any) -> List[Dict[str, Any]]:
+    """What each input may hold; where layers are made of code, their operations tell too."""
+    domains = probe.domains(graph)
+    session = getattr(keras.backend, "get_session", None)
+    if session and any("carried" in layer for _, layer in topology.leaves(graph)):
+        tensors = compat.input_tensors(model)
+        for found, bound, known in zip(
+            domains, graph_domains.below(session(), tensors), graph_domains.ctc(session(), tensors)
+        ):
+            found["below"] = found["below"] or bound
+            found.update(known)
+    return domains
+
+
+def _generated(keras: Any, model: Any, graph: Any, inputs: List[Any], run: Any) -> Any:
     """Sets that the model accepts, at the first lengths at which it accepts any, with finite outputs."""
-    domains, rows = probe.domains(graph), probe.multiple(graph)
+    domains, rows = _domains(keras, model, graph), probe.multiple(graph)
     free = any(None in spec["shape"][1:] for spec in inputs)
     reasons = []  # type: List[str]
     for lengths in probe.LENGTHS if free else probe.LENGTHS[:1]:
@@ -105,8 +139,9 @@ class _Layers:
     nested model is recorded by running it alone on its first call's inputs.
     """
 
-    def __init__(self, keras: Any, writer: ArrayWriter, budget: int) -> None:
+    def __init__(self, keras: Any, writer: ArrayWriter, budget: int, drawn: Noise, numbers: List[Any]) -> None:
         self.keras, self.writer, self.left = keras, writer, budget
+        self.drawn, self.numbers = drawn, numbers
         self.entries = []  # type: List[Dict[str, Any]]
         self.records = []  # type: List[Dict[str, Any]]
         self.nested = []  # type: List[Dict[str, Any]]
@@ -125,14 +160,15 @@ class _Layers:
             ):
                 tensors.append(tensor)
                 owners.append((layer["name"], index, position))
-        values = evaluate(model, compat.evaluator(self.keras, compat.input_tensors(model), tensors), arrays)
+        given = compat.input_tensors(model) + self.drawn.tensors  # nested models that draw numbers are not entered
+        values = evaluate(model, compat.evaluator(self.keras, given, tensors), list(arrays) + self.numbers)
         by_owner = dict(zip(owners, values))
         for tensor, array in zip(graph["inputs"], arrays):
             by_owner[tuple(tensor)] = array
         for (name, index, position), value in zip(owners, values):
             self._add(path + (name,), index, position, value)
         for layer in graph["layers"]:
-            if "graph" in layer and layer["calls"]:
+            if "graph" in layer and layer["calls"] and not self.drawn.layers:
                 given = [by_owner[tuple(t)] for t in layer["calls"][0]["inputs"]]
                 here = path + (layer["name"],)
                 if self._inputs(here, given):

@@ -2,13 +2,14 @@
 
 Request: ``{"op": "replay", "flavour": "keras3" | "tf.keras" | "tf_keras", "model": "in/model.keras",
 "format": "keras" | "h5" | "saved_model", "bundle": "in/bundle",
-"outputs": "out/outputs.npz", "index": "out/outputs.json", "layers": true, "renamed": [[path, name], ...], "eager": false}``
+"outputs": "out/outputs.npz", "index": "out/outputs.json", "layers": true, "renamed": [[path, name], ...], "eager": false,
+"objects": "in/target_objects.py" or none}``
 
 ``eager`` calls the model itself instead of ``predict_on_batch``, which traces a graph for every model and batch size:
 for the matrix of many small models. A migration is proved with what users call, ``predict_on_batch``. ``double`` names
 the file for what the model gives in float64, where the bundle has that (``replay_exact``).
 
-Runs in a process of its own that has built nothing; no custom object is registered in it.
+Runs in a process of its own that has built nothing; the only custom objects in it are those of the file ``objects``.
 """
 
 import os
@@ -16,7 +17,7 @@ from typing import Any, Dict, List
 
 import numpy as np
 
-from . import carried, channels, compat, compat_target, exact, replay_exact
+from . import carried, channels, compat, compat_target, exact, from_source, noise, replay_exact
 from .arrays import ArrayReader, ArrayWriter
 from .errors import Refusal
 from .files import read_json, write_json
@@ -34,8 +35,15 @@ def replay(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     context.step("load the saved model")
     compat_target.start(keras)
     transposed = channels.transpose_on_cpu(keras)
-    model = _attempt(keras, request, compat_target.load, request["format"])
-    eager = bool(request.get("eager"))
+    model = _attempt(keras, request, compat_target.load, request["format"], from_source.load(request))
+    # Random numbers are handed to layers call by call, which a traced graph would not take anew.
+    draws = any(row.get("noise") for row in manifest["probes"]["sets"])
+    eager = bool(request.get("eager")) or draws
+    if draws and request["format"] == "saved_model":
+        message = "a SavedModel draws its own random numbers, so its outputs cannot be compared"
+        raise Refusal(
+            "outputs-random", message, remedy="Use `--format keras`, which is proved with the source's numbers."
+        )
     if request["format"] == "saved_model":
         run = _served(_attempt(keras, request, compat_target.serving, model), manifest["model"], model)
     else:
@@ -43,20 +51,22 @@ def replay(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     # Before anything runs: a layer that is called with training=True changes its statistics.
     digests = digests_of(keras, model) if model is not None else None
     entries, missing = [], []  # type: List[Dict[str, Any]], List[Any]
+    renamed = Renamed(request.get("renamed", ()))
     with ArrayWriter(request["outputs"]) as writer:
         context.step("replay the probes")
         for probe_set in manifest["probes"]["sets"]:
             if not probe_set.get("continues"):
                 _reset(model)
+            noise.give(model, renamed.here, probe_set, reader)
             outputs = run([reader.get(name) for name in probe_set["inputs"]])
             for index, value in enumerate(outputs):
                 entries.append(writer.add("probe/%s/outputs/%d" % (probe_set["name"], index), np.asarray(value)))
         if request.get("layers") and model is not None:
             context.step("replay the layers")
-            layers = Layers(keras, manifest, reader, writer, entries, eager, request.get("renamed", ()))
+            layers = Layers(keras, manifest, reader, writer, entries, eager, renamed)
             entries, missing = layers.replay(model)
     told = None
-    if request.get("double") and model is not None:
+    if request.get("double") and model is not None and not draws:
         context.step("compute it in float64")
         told, more = replay_exact.replay_exact(keras, model, manifest, reader, request)
         entries += more
@@ -71,10 +81,10 @@ def replay(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     }
 
 
-def _attempt(keras: Any, request: Dict[str, Any], load: Any, argument: Any) -> Any:
+def _attempt(keras: Any, request: Dict[str, Any], load: Any, *arguments: Any) -> Any:
     path = request["model"]
     try:
-        return load(keras, path, argument)
+        return load(keras, path, *arguments)
     except Exception as error:
         raise Refusal(
             "model-not-loadable",
@@ -132,6 +142,17 @@ def _served(serve: Any, described: Dict[str, Any], model: Any) -> Any:
     return run
 
 
+class Renamed:
+    """Where layers of the source stand in a model whose Keras allows fewer names."""
+
+    def __init__(self, renamed: Any) -> None:
+        self.names = {tuple(path): name for path, name in renamed}
+
+    def here(self, path: List[str]) -> List[str]:
+        """The path in this model."""
+        return [self.names.get(tuple(path[: i + 1]), name) for i, name in enumerate(path)]
+
+
 class Layers:
     """Outputs of the loaded model's layers, for the layer calls that the bundle recorded."""
 
@@ -143,20 +164,17 @@ class Layers:
         writer: ArrayWriter,
         entries: List[Any],
         eager: bool,
-        renamed: Any,
+        renamed: Renamed,
     ) -> None:
         self.keras, self.reader, self.writer, self.entries, self.eager = keras, reader, writer, entries, eager
         self.described, self.probes = manifest["model"], manifest["probes"]
-        self.renamed = {tuple(path): name for path, name in renamed}
+        self._here = renamed.here
         self.missing = []  # type: List[str]
-
-    def _here(self, path: List[str]) -> List[str]:
-        """Where a layer of the source stands in this model."""
-        return [self.renamed.get(tuple(path[: i + 1]), name) for i, name in enumerate(path)]
 
     def replay(self, model: Any) -> Any:
         first = next(s for s in self.probes["sets"] if s["name"] == self.probes["layers"]["set"])
         arrays = [self.reader.get(name) for name in first["inputs"]]
+        noise.give(model, self._here, first, self.reader)
         self._graph(model, (), _arguments(model, self.described, arrays))
         for nested in self.probes["layers"]["nested_inputs"]:
             try:

@@ -34,7 +34,7 @@ def replay_exact(keras: Any, model: Any, manifest: Dict[str, Any], reader: Any, 
 
 
 def _run(keras: Any, model: Any, manifest: Any, reader: Any, writer: Any, request: Any) -> List[Dict[str, Any]]:
-    from .replay import Layers, runner  # replay uses this module
+    from .replay import Layers, Renamed, runner  # replay uses this module
 
     eager, entries = bool(request.get("eager")), []  # type: bool, List[Dict[str, Any]]
     single = exact.single_tensors(list(model.outputs), ["%d" % i for i, _ in enumerate(model.outputs)])
@@ -48,7 +48,7 @@ def _run(keras: Any, model: Any, manifest: Any, reader: Any, writer: Any, reques
         for index, value in enumerate(outputs):
             entries.append(writer.add("probe/%s/outputs/%d" % (row["name"], index), np.asarray(value)))
     if manifest["probes"]["double"]["layers"] and request.get("layers"):
-        layers = Layers(keras, manifest, reader, writer, entries, eager, request.get("renamed", ()))
+        layers = Layers(keras, manifest, reader, writer, entries, eager, Renamed(request.get("renamed", ())))
         entries, _ = layers.replay(model)
     return entries
 

@@ -2,7 +2,8 @@
 
 A role is the name of the attribute that holds the variable, below the wrappers that matter: ``forward/``
 and ``backward/`` for Bidirectional, ``cells/0/`` for stacked cells. RNN cells and TimeDistributed are
-transparent. Order, variable names and uniquifying suffixes differ between versions; roles do not.
+transparent. Order, variable names and uniquifying suffixes differ between versions; roles do not. Of a layer that is
+made of code, a weight deeper inside goes by its name below the layer, such as ``dense.kernel``.
 """
 
 from typing import Any, List, Tuple
@@ -48,7 +49,26 @@ def _walk(layer: Any, prefix: str) -> List[Role]:
     found = [(prefix + _attribute(layer, v), v) for v in _own(layer)]
     for extra, child in _children(layer):
         found.extend(_walk(child, prefix + extra))
+    if type(layer).__module__.split(".")[0] not in OWN:
+        seen = {id(v) for _, v in found}
+        found += [(prefix + below(layer.name, name_of(v)), v) for v in layer.weights if id(v) not in seen]
     return found
+
+
+#: packages that Keras comes in
+OWN = ("keras", "tensorflow", "tf_keras", "tensorflow_core", "harness_layers")
+
+
+def name_of(variable: Any) -> str:
+    """The whole name of a variable: in Keras 3 its path."""
+    return str(getattr(variable, "path", None) or variable.name).split(":")[0]
+
+
+def below(layer: str, name: str) -> str:
+    """A variable's name below a layer of a name, in the form in which Keras 3 takes names: no slashes."""
+    parts = name.split("/")
+    own = [i for i, part in enumerate(parts[:-1]) if part == layer or part.rpartition("_")[0] == layer]
+    return ".".join(parts[own[0] + 1 :] if own else parts)
 
 
 def _own(layer: Any) -> List[Any]:

@@ -8,7 +8,7 @@ Operation ``replay_training``: ``{"op": "replay_training", "flavour": "keras3" |
 import os
 from typing import Any, Dict, List
 
-from . import carried, compat, compat_target, compat_training, replay_steps, transforms
+from . import carried, compat, compat_target, compat_training, from_source, replay_steps, transforms
 from .arrays import ArrayReader, ArrayWriter
 from .errors import Refusal
 from .files import read_json, write_json
@@ -118,7 +118,7 @@ def replay_training(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     if plan["pinned"]:
         from . import pinned_optimizers  # noqa: F401 - registers its classes
     try:
-        loaded = keras.models.load_model(request["model"])
+        loaded = keras.models.load_model(request["model"], custom_objects=from_source.load(request) or None)
         optimizer = loaded.optimizer
         compat_training.create_slots(keras, optimizer, loaded.trainable_variables)
     except Exception as error:
