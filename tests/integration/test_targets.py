@@ -31,7 +31,6 @@ MODELS = (
     "reshaping/upsampling2d-bilinear",
     "wrappers/bidirectional-lstm-stateful",
     "lambda/slice_strided",
-    "tf_ops/chain",
 )
 #: TensorFlow 1.14 cannot load what it saved of an Attention layer
 NOT_READ = {"tf1.14": "attention/dot-causal"}
@@ -45,7 +44,6 @@ REFUSED = {
     "tf1.12": {
         "wrappers/bidirectional-lstm-stateful",
         "lambda/slice_strided",
-        "tf_ops/chain",
         "wrappers/bidirectional-lstm-concat-masked",
         "merging/dot-rank4_rank4-normalized",
         "attention/dot-causal",
