@@ -179,3 +179,13 @@ def test_states_are_asked_for_by_layers_inside_of_wrappers_and_models() -> None:
 
     assert asks_for_states(layers(True))
     assert not asks_for_states(layers(False))
+
+
+def test_inputs_by_name_are_refused_with_the_layer_and_a_way_out() -> None:
+    layers = [
+        {"name": "age", "class_name": "InputLayer", "config": {}, "inbound_nodes": []},
+        {"name": "f", "class_name": "DenseFeatures", "config": {}, "inbound_nodes": [{"age": ["age", 0, 0, {}]}]},
+    ]
+    config = {"layers": layers, "input_layers": [["age", 0, 0]], "output_layers": [["f", 0, 0]]}
+    with pytest.raises(TopologyError, match=r"^the layer 'f' \(DenseFeatures\) takes its inputs by name.* SavedModel"):
+        parse("Model", config)

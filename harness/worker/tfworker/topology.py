@@ -96,6 +96,10 @@ def _functional(config: Dict[str, Any], name: Optional[str]) -> Graph:
     layers = []
     for entry in config["layers"]:
         layer = _layer(entry["name"], entry["class_name"], entry["config"])
+        if any(isinstance(node, dict) for node in entry["inbound_nodes"]):
+            message = "the layer %r (%s) takes its inputs by name, as feature columns do; export the model as a SavedModel in "
+            message += "its own TensorFlow and migrate that, or put numeric inputs in the place of the layer"
+            raise TopologyError(message % (entry["name"], entry["class_name"]))
         layer["calls"] = [_call(node) for node in entry["inbound_nodes"]] or [{"inputs": [], "kwargs": {}}]
         layers.append(layer)
     graph = {
