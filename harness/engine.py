@@ -23,7 +23,7 @@ from harness.dialects import Translation
 from harness.envspec import EnvSpec
 from harness.errors import Exit, HarnessError
 from harness.job import Job, Worker
-from harness.plan import FORMS, Options, Plan, form_of
+from harness.plan import FORMS, Options, Plan, form_of, given_name
 from harness.report import pages, story
 from harness.supplied import TARGET_OBJECTS
 from harness.verify import Evidence, code, floor, reach
@@ -242,10 +242,11 @@ def _foreseen(error: OSError | FormatError) -> HarnessError:
 
 
 def export_bundle(stages: Stages, plan: Plan, worker: Worker) -> Bundle:
-    options, files = plan.options, {"model" + plan.source.suffix.lower(): plan.source}
+    options, name = plan.options, given_name(plan.artifact.kind, plan.source)
+    files = {name: plan.source}
     op: dict[str, Any] = {
         "op": plan.reader,
-        "source": "in/model" + plan.source.suffix.lower(),
+        "source": f"in/{name}",
         "source_name": plan.source.name,
         "bundle": "out/bundle",
         "flavour": plan.source_env.keras_flavour,
@@ -295,6 +296,7 @@ def open_bundle(stages: Stages, folder: Path) -> Bundle:
         line = f"{change['layer']}: {change['before']} runs on GPUs only; the reference is {change['after']} with its weights"
         stages.report["not_checked"].append(line)
     stages.report["not_checked"] += [f"read with {note}" for note in manifest["source"].get("repaired", ())]
+    stages.report["not_checked"] += manifest["source"].get("left_behind", ())
     if renamed := manifest["source"].get("weights_renamed"):
         line = f"weights went to layers by their order; {len(renamed)} have other names in the file: {', '.join(renamed[:5])}"
         stages.report["not_checked"].append(line + (", …" if len(renamed) > 5 else ""))

@@ -9,6 +9,8 @@ from typing import Any
 
 from harness import artifact, dialects, envspec
 from harness.artifact import Artifact, Kind, Sources
+from harness.artifact.requirement import WHOLE_MODELS
+from harness.artifact.text import shown
 from harness.backends.base import NO_LIMITS, Limits
 from harness.envspec import EnvSpec
 from harness.errors import HarnessError
@@ -17,6 +19,7 @@ from harness.supplied import Supplied
 #: readers in the source environment, by kind of artifact
 READERS = {
     Kind.KERAS_H5: "read_keras_h5",
+    Kind.KERAS3_ARCHIVE: "read_keras3",
     Kind.KERAS_JSON: "read_keras_arch",
     Kind.KERAS_YAML: "read_keras_arch",
 }
@@ -32,6 +35,18 @@ FORMATS = tuple(FORMS)
 PROOFS = ("quick", "standard", "full")
 #: how people call the Keras of a target, by its flavour
 TARGETS = {"keras3": "Keras 3", "tf.keras": "Keras 2", "tf_keras": "tf_keras", "keras": "Keras"}
+
+
+def reader_of(kind: Kind, spec: EnvSpec) -> str:
+    """The operation that reads an artifact in a source environment."""
+    if kind is Kind.KERAS_H5 and spec.keras_flavour == "keras3":
+        return "read_keras3"
+    return READERS[kind]
+
+
+def given_name(kind: Kind, path: Path) -> str:
+    """What a model file is called in a job: Keras 3 tells its formats by the extension, whatever the content."""
+    return "model.keras" if kind is Kind.KERAS3_ARCHIVE else f"model{path.suffix.lower()}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,13 +182,14 @@ def make_plan(
     chosen = _source_env(specs, found, source_env)
     target = envspec.get_spec(specs, target_env)
     check_target(specs, target)
+    _check_new(found, chosen, target)
     dialects.chain(chosen.dialect, target.dialect)
     return Plan(
         source=found.model.path,
         artifact=found.model,
         weights=found.weights.path if found.weights else None,
         note=found.note,
-        reader=READERS[found.model.kind],
+        reader=reader_of(found.model.kind, chosen),
         source_env=chosen,
         target_env=target,
         backend=backend,
@@ -187,6 +203,26 @@ def check_target(specs: Mapping[str, EnvSpec], target: EnvSpec) -> None:
     if "target" not in target.roles:
         able = [spec.name for spec in specs.values() if "target" in spec.roles]
         raise HarnessError("pair-unsupported", f"{target.name} is not a target; {', '.join(able)} are.")
+
+
+def _check_new(found: Sources, chosen: EnvSpec, target: EnvSpec) -> None:
+    """Raises HarnessError source-unsupported-format for what is to become what it is already, or cannot be read yet."""
+    if chosen.keras_flavour != "keras3":
+        return
+    name = shown(found.model.path.name)
+    if target.keras_flavour == "keras3":
+        raise HarnessError(
+            "source-unsupported-format",
+            f'"{name}" is {found.model.looks_like}, written by Keras {found.keras_version}.',
+            remedy="It needs no migration: today's Keras loads it with `keras.models.load_model(...)`. For an older"
+            " TensorFlow name the target, such as `--to tf1.15`.",
+        )
+    if found.model.kind not in WHOLE_MODELS:
+        raise HarnessError(
+            "source-unsupported-format",
+            f'"{name}" is an architecture of Keras 3; expected a whole model, as `model.save("model.keras")` writes it.',
+            remedy='In the environment that wrote it, build the model, load its weights, and call `model.save("model.keras")`.',
+        )
 
 
 def with_formats(options: Options, target: EnvSpec) -> Options:

@@ -94,7 +94,7 @@ def _keras3(archive: zipfile.ZipFile, common: dict[str, Any]) -> Artifact:
         error = str(problem)
     return Artifact(
         kind=Kind.KERAS3_ARCHIVE,
-        looks_like="a Keras 3 archive (.keras)",
+        looks_like="a Keras archive (.keras)",
         keras_version=keras_version,
         model_config=architecture,
         model_config_text=text.decode("utf-8", "replace"),

@@ -1,4 +1,4 @@
-"""The one kind that is migrated today, and a clear refusal for each of the others."""
+"""The kinds that are migrated as models of Keras, and a clear refusal for each of the others."""
 
 from __future__ import annotations
 
@@ -17,13 +17,11 @@ _WEIGHTS = (
     "script, name the function that builds the model: `python -m harness load-weights WEIGHTS.h5 --builder FILE.py:function`."
 )
 _ARCHITECTURE = "Name the weights file that belongs to it with `--weights WEIGHTS.h5`."
-_ALREADY_NEW = "It needs no migration: today's Keras loads it with `keras.models.load_model(...)`."
 _ARRAYS = "Name the script that builds the model: `python -m harness load-weights FILE --builder FILE.py:function`."
 _BUNDLE = "A bundle is the result of an export; name the file that it was exported from, or use `inspect` to see what is in it."
 
 _REMEDIES: dict[Kind, tuple[str, str | None]] = {
     Kind.KERAS_H5_WEIGHTS: ("source-weights-only", _WEIGHTS),
-    Kind.KERAS3_ARCHIVE: ("source-unsupported-format", _ALREADY_NEW),
     Kind.KERAS_JSON: ("source-architecture-only", _ARCHITECTURE),
     Kind.KERAS_YAML: ("source-architecture-only", _ARCHITECTURE),
     Kind.SAVED_MODEL: ("source-unsupported-format", _SAVE),
@@ -36,18 +34,24 @@ _REMEDIES: dict[Kind, tuple[str, str | None]] = {
     Kind.SAFETENSORS: ("source-unsupported-format", _ARRAYS),
     Kind.BUNDLE: ("source-unsupported-format", _BUNDLE),
 }
+#: kinds that hold an architecture and its weights
+WHOLE_MODELS = (Kind.KERAS_H5, Kind.KERAS3_ARCHIVE)
+_OF_KIND = {
+    Kind.KERAS_H5: "a Keras model in HDF5 whose model_config",
+    Kind.KERAS3_ARCHIVE: "a Keras archive whose config.json",
+}
 # Extension → what it promises. Kept to the formats that people give each other's names.
-_PROMISES = {".h5": "HDF5", ".hdf5": "HDF5", ".keras": "a Keras 3 archive", ".pb": "a TensorFlow graph"}
+_PROMISES = {".h5": "HDF5", ".hdf5": "HDF5", ".keras": "a Keras archive", ".pb": "a TensorFlow graph"}
 
 
 def require_keras_model(artifact: Artifact) -> None:
-    """Return if the artifact is a whole Keras model in HDF5 whose metadata is sound.
+    """Return if the artifact is a whole Keras model, in HDF5 or a ``.keras`` archive, whose metadata is sound.
 
     Raises:
         HarnessError: ``source-weights-only``, ``source-architecture-only``, ``source-unsupported-format``, ``source-is-directory``,
             ``source-not-recognised`` or ``source-truncated``.
     """
-    if artifact.kind is Kind.KERAS_H5:
+    if artifact.kind in WHOLE_MODELS:
         _require_sound(artifact)
         return
     message = f'"{shown(artifact.path.name)}" is {_what(artifact)}; {EXPECTED}.'
@@ -64,7 +68,8 @@ def _require_sound(artifact: Artifact) -> None:
     name = shown(artifact.path.name)
     if artifact.config_error is not None:
         raise HarnessError(
-            "source-truncated", f'"{name}" is a Keras model in HDF5 whose model_config {artifact.config_error}.'
+            "source-truncated",
+            f'"{name}" is {_OF_KIND[artifact.kind]} {artifact.config_error}.',
         )
     require_no_oddities(artifact)
 
@@ -101,7 +106,7 @@ def _extension_detail(path: PurePath, artifact: Artifact) -> tuple[str, ...]:
     promise = _PROMISES.get(path.suffix.lower())
     fits = {
         "HDF5": artifact.kind is Kind.KERAS_H5_WEIGHTS or artifact.looks_like.startswith("an HDF5"),
-        "a Keras 3 archive": artifact.kind is Kind.KERAS3_ARCHIVE,
+        "a Keras archive": artifact.kind is Kind.KERAS3_ARCHIVE,
         "a TensorFlow graph": artifact.kind in (Kind.GRAPH_DEF, Kind.SAVED_MODEL),
     }
     if artifact.is_directory or promise is None or fits[promise]:

@@ -14,6 +14,8 @@ from typing import Any
 from harness.dialects import (
     down_steps,
     keras2_landing,
+    keras3_down,
+    keras3_operations,
     keras3_step,
     masks,
     names,
@@ -28,6 +30,7 @@ from harness.dialects.normalization import always_training
 from harness.dialects.rules import EVERY, Change, Layer, Obstacle, Rule, Table, unchanged
 from harness.errors import HarnessError
 from harness.worker.tfworker.topology import leaves, tensors_of
+from harness.worker.tfworker.topology_keras3 import is_operation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +70,7 @@ STEPS: tuple[Step, ...] = (
     Step(old="tf1.14", new="tf1.15", up=tf1_steps.UP_1_15, down=down_steps.DOWN_1_14),
     Step(old="tf1.15", new="tf2.3", up=tf2_steps.UP_2_3, down=down_steps.DOWN_1_15),
     Step(old="tf2.3", new="tf2.15", up=tf2_steps.UP_2_15, down=down_steps.DOWN_2_3),
-    Step(old="tf2.15", new="keras-3", up=keras3_step.UP, last=keras3_step.finish, closed=True),
+    Step(old="tf2.15", new="keras-3", up=keras3_step.UP, down=keras3_down.DOWN, last=keras3_step.finish, closed=True),
 )
 
 #: what follows the last step, where the target is a Keras 2 or tf.keras 1: a step of its own, from the dialect to itself
@@ -282,6 +285,8 @@ class _Run:
     def graph(self, graph: Mapping[str, Any], path: tuple[str, ...], masked: set[tuple[str, ...]]) -> dict[str, Any]:
         layers = [self._layer(layer, (*path, layer["name"]), masked) for layer in graph["layers"]]
         done = {key: graph[key] for key in ("name", "kind", "inputs", "outputs")} | {"layers": layers}
+        if self.new in tf1_landing.DIALECTS and not path:
+            done = tf1_landing.copied_inputs(done)
         keras3 = self.new == "keras-3"
         if keras3:
             done["name"] = names.scope(graph["name"])
@@ -304,6 +309,7 @@ class _Run:
         return [self.renamed.get(path[: i + 1], name) for i, name in enumerate(path)]
 
     def _layer(self, entry: Mapping[str, Any], path: tuple[str, ...], masked: set[tuple[str, ...]]) -> dict[str, Any]:
+        entry = self._operation(entry, path, masked=path in masked) if is_operation(entry) else entry
         if "graph" in entry:
             nested = {**_entry(entry), "config": None, "graph": self.graph(entry["graph"], path, masked)}
             if path in masked:
@@ -333,6 +339,7 @@ class _Run:
             masked=path in masked,
             mask_rule=entry.get("mask_rule"),
             calls=[call["kwargs"] for call in entry["calls"]],
+            masks=[call["masks"] for call in entry["calls"] if "masks" in call],
             input_specs=_input_specs(entry),
             weight_shapes=self.shapes.get(path, {}),
             weight_dtypes=self.dtypes.get(path, {}),
@@ -406,6 +413,23 @@ class _Run:
             Change(layer=where, step=step, what="function", before=f"tf.{function}", after=after, why=why)
         )
         return {"name": entry["name"], **done}
+
+    def _operation(self, entry: Mapping[str, Any], path: tuple[str, ...], *, masked: bool) -> Mapping[str, Any]:
+        """An operation of Keras 3 as a layer; one that has none keeps its class, with an obstacle."""
+        where, name = "/".join(path), entry["class_name"]
+        try:
+            class_name, config = keras3_operations.as_layer(entry, masked=masked)
+        except (keras3_operations.UnknownError, KeyError, TypeError, IndexError) as error:
+            reason = f"the operation {name} of keras.ops: {error}"
+            remedy = "replace it by built-in layers in the source model"
+            self.obstacles.append(Obstacle(layer=where, class_name=name, reason=reason, remedy=remedy))
+            class_name, config = "Activation", {"activation": "linear"}  # so that the others are found too
+        why = "a layer that computes the same"
+        self.ledger.append(
+            Change(layer=where, step=self.steps[0].name, what="class_name", before=name, after=class_name, why=why)
+        )
+        dtype = entry["calls"][0]["input_specs"][0][1]
+        return {**entry, "class_name": class_name, "config": {"name": entry["name"], "dtype": dtype, **config}}
 
     def _carried(self, entry: Mapping[str, Any], path: tuple[str, ...], masked: bool) -> dict[str, Any]:
         """A layer whose computation the bundle holds as graphs; tensors among its arguments become inputs."""

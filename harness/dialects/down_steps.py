@@ -197,7 +197,10 @@ DOWN_2_3: Table = {
     "Softmax": (_masked_softmax,),
     "UpSampling2D": (_resizing,),
     **dict.fromkeys(
-        ("GRU", "GRUCell", "LSTM", "LSTMCell", "SimpleRNN", "SimpleRNNCell", "ConvLSTM2D"),
+        (
+            *("GRU", "GRUCell", "LSTM", "LSTMCell", "SimpleRNN", "SimpleRNNCell", "ConvLSTM2D"),
+            *("GaussianNoise", "GaussianDropout"),
+        ),
         (training_only("TF 2.3", ("seed",)),),
     ),
 }

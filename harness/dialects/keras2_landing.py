@@ -111,6 +111,10 @@ def _activation(dialect: str) -> Rule:
             value = layer.config.get(key)
             if value == "silu":
                 layer.set(key, "swish", "the same function")
+            elif _of_layers(value) and key == "activation" and layer.class_name in ENDS_WITH_ACTIVATION:
+                rebuild.layers_behind(layer, value)
+            elif value == rebuild.HARD_SIGMOID:
+                rebuild.refuse_gates(layer, key)
             elif isinstance(value, dict):
                 layer.refuse(f"{key} is an object ({value.get('class_name')})", "use a layer of its own for it")
             elif value in _FUNCTIONS and key == "activation" and layer.class_name in ENDS_WITH_ACTIVATION:
@@ -122,6 +126,11 @@ def _activation(dialect: str) -> Rule:
                 )
 
     return rule
+
+
+def _of_layers(value: Any) -> bool:
+    """Whether an activation is a layer, or has to be made of layers."""
+    return isinstance(value, dict) or value == rebuild.HARD_SIGMOID
 
 
 ENDS_WITH_ACTIVATION = {

@@ -62,7 +62,7 @@ def _activation(layer: Layer, key: str) -> None:
 
 def _hard_sigmoid(layer: Layer, key: str) -> None:
     """TF1's clip(0.2 x + 0.5, 0, 1) is today's relu6(x + 3)/6 at 1.2 x: pinned as layers, or folded into the weights."""
-    if layer.options.get("hard_sigmoid") == "fold" and _fold(layer, key):
+    if layer.options.get("hard_sigmoid") == "fold" and fold(layer, key, FOLD):
         layer.note(
             key,
             "hard_sigmoid (TF1)",
@@ -97,7 +97,8 @@ _FOLDABLE: dict[tuple[str, str], tuple[tuple[str, ...], list[list[int]] | None]]
 }
 
 
-def _fold(layer: Layer, key: str) -> bool:
+def fold(layer: Layer, key: str, factor: float) -> bool:
+    """Multiply what feeds an activation by a factor, in the weights of the layer; False where that cannot be done."""
     row = _FOLDABLE.get((layer.class_name, key))
     if row is None:
         return False
@@ -105,7 +106,7 @@ def _fold(layer: Layer, key: str) -> bool:
     units = layer.config.get("units", 0)
     ranges = None if gates is None else [[start * units, stop * units] for start, stop in gates]
     for role in roles:
-        layer.weight(role, {"op": "scale", "factor": FOLD, "ranges": ranges})
+        layer.weight(role, {"op": "scale", "factor": factor, "ranges": ranges})
     return True
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from harness.worker.tfworker.topology_keras3 import is_operation
+
 #: layers after which no mask goes on, whatever came in
 STOPPING = {
     "Flatten", "Reshape", "Permute", "Dense1D", "GlobalAveragePooling1D", "GlobalMaxPooling1D", "Conv1D", "Conv2D",
@@ -60,6 +62,8 @@ def _emits(
         rules = [site["mask"] for site in layer["carried"]["sites"] if site["mask"] is not None]
         return any(hit or rule.get("own") for rule in rules)
     name, config = layer["class_name"], layer["config"]
+    if is_operation(layer):
+        return False  # no mask comes out of operations
     if name == "Masking" or (name == "Embedding" and config.get("mask_zero")):
         return True
     if name == "TimeDistributed" and config.get("layer", {}).get("class_name") == "Embedding":

@@ -50,6 +50,8 @@ SAME_ACTIVATIONS = {
 }  # fmt: skip
 #: the TF1 formula of hard_sigmoid: clip(0.2 x + 0.5, 0, 1)
 OLD_HARD_SIGMOID = "hard_sigmoid"
+#: name of the small model that takes its place in Keras 3
+PINNED = "hard_sigmoid_tf1"
 
 
 def module_form(module: str, class_name: str, config: dict[str, Any]) -> dict[str, Any]:
@@ -151,4 +153,4 @@ def pinned_hard_sigmoid(dtype: str | None, units: int | None) -> dict[str, Any]:
         layers.insert(
             0, module_form("keras.layers", "InputLayer", {"batch_shape": [None, units], "name": "x", **typed})
         )
-    return module_form("keras", "Sequential", {"name": "hard_sigmoid_tf1", "layers": layers, **typed})
+    return module_form("keras", "Sequential", {"name": PINNED, "layers": layers, **typed})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.dialects.expand import Expansion
+from harness.dialects.expand import Expansion, Tensor
 from harness.dialects.rules import Layer
 
 #: marks the sampling of old resize ops between the step that knows of it and the one that rebuilds it
@@ -19,6 +19,8 @@ OUTER_DOT, MATMUL_DOT = "outer_dot", "dot_as_matmul"
 IGNORES_MASK = "ignores_mask"
 #: config key between steps: this RNN takes and returns the states of its last cell first
 REVERSED_STATES = "states_last_cell_first"
+#: an activation between steps: relu6(x + 3)/6, which Keras 2 does not have
+HARD_SIGMOID = "hard_sigmoid (Keras 3)"
 FUSED_EPSILON = 1.001e-5
 _RNN_MERGES = {"sum": "Add", "mul": "Multiply", "ave": "Average", "concat": "Concatenate"}
 
@@ -275,7 +277,7 @@ def distributed_mask(layer: Layer) -> None:
 
 
 #: layers that do the same to every step whether they are told of the steps or not
-_PER_STEP = {"Dense", "Activation", "Dropout", "LayerNormalization", "ReLU", "LeakyReLU", "ELU", "Masking"}
+PER_STEP = {"Dense", "Activation", "Dropout", "LayerNormalization", "ReLU", "LeakyReLU", "ELU", "Masking"}
 
 
 def free_time_distributed(layer: Layer) -> None:
@@ -297,7 +299,7 @@ def free_time_distributed(layer: Layer) -> None:
     if shape[1] is not None or layer.obstacles:
         return
     norm = inner.get("class_name") == "BatchNormalization" and inner["config"].get("axis") in (-1, len(shape) - 2)
-    if inner.get("class_name") not in _PER_STEP and not norm:
+    if inner.get("class_name") not in PER_STEP and not norm:
         layer.refuse(
             f"TimeDistributed({inner.get('class_name', 'Model')}) over a free number of steps is computed wrongly by Keras 3",
             "fix the number of steps in the source model's input shape",
@@ -337,3 +339,47 @@ def activation_behind(layer: Layer, operation: str) -> None:
         x = made.add(layer.class_name, {**layer.config, "activation": "linear"}, x, name="linear")
         _move_weights(layer, "linear")
     made.done(made.operation(operation, {}, x), why=f"this Keras does not know {before} by name")
+
+
+def layers_behind(layer: Layer, activation: Any) -> None:
+    """The layer with a linear activation, and the activation made of layers behind it; a dict is such a layer."""
+    name = activation["class_name"] if isinstance(activation, dict) else activation
+    if layer.masked:
+        layer.refuse(
+            f"{name} in a masked layer: it is made of several layers, which lose the mask", "use another activation"
+        )
+        return
+    made = Expansion(layer)
+    (x,) = made.inputs
+    if layer.class_name != "Activation":
+        x = made.add(layer.class_name, {**layer.config, "activation": "linear"}, x, name="linear")
+        _move_weights(layer, "linear")
+    if isinstance(activation, dict):
+        x = made.add(activation["class_name"], activation["config"], x, name="activation")
+    elif activation == HARD_SIGMOID:
+        x = _new_hard_sigmoid(made, x)
+    elif activation in ("swish", "silu"):
+        x = made.add("Multiply", {}, x, made.add("Activation", {"activation": "sigmoid"}, x, name="gate"), name="swish")
+    elif activation == "relu6":
+        x = made.add("ReLU", {"max_value": 6.0}, x, name="relu6")
+    else:
+        x = made.add("LeakyReLU", {"alpha": 0.2}, x, name="leaky_relu")
+    made.done(x, why=f"this Keras does not know {name} by name; these layers compute the same")
+
+
+def _new_hard_sigmoid(made: Expansion, x: Tensor) -> Tensor:
+    """Keras 3's relu6(x + 3)/6 from layers of Keras 2: its hard_sigmoid, clip(0.2 x + 0.5, 0, 1), of 5/6 x.
+
+    5/6 x is the mean of five times the input and zero, for want of a layer that multiplies by a number.
+    """
+    zero = made.add("ReLU", {"max_value": 0.0}, x, name="zero")
+    scaled = made.add("Average", {}, x, x, x, x, x, zero, name="five_sixths")
+    return made.add("Activation", {"activation": "hard_sigmoid"}, scaled, name="hard_sigmoid")
+
+
+def refuse_gates(layer: Layer, key: str) -> None:
+    """Inside a layer, an activation cannot be made of layers."""
+    layer.refuse(
+        f"{key}: hard_sigmoid is relu6(x + 3)/6 in Keras 3, and clip(0.2x + 0.5, 0, 1) before",
+        "migrate with --hard-sigmoid fold, which divides the weights before it by 1.2",
+    )

@@ -55,6 +55,7 @@ class Layer:
             Roles below wrappers are prefixed (``forward/``), see ``harness/worker/tfworker/roles.py``.
         unused: role -> why this weight has no place of its own in the target.
         calls: the arguments by name of every call.
+        masks: for every call of a Keras 3 layer, a name for the mask of each input (equal for equal ones), or None.
         call_kwargs: arguments that the other dialect takes at the call; None for one that it does not take.
         mask_rule: how the old Keras made this layer's output mask, where Keras 3 makes another one.
         expansion: a graph that takes this layer's place under its name, or None.
@@ -72,6 +73,7 @@ class Layer:
     weights: dict[str, tuple[str, list[dict[str, Any]]]] = field(default_factory=dict)
     unused: dict[str, str] = field(default_factory=dict)
     calls: list[dict[str, Any]] = field(default_factory=list)
+    masks: list[list[str | None]] = field(default_factory=list)
     call_kwargs: dict[str, Any] = field(default_factory=dict)
     mask_rule: str | None = None
     expansion: dict[str, Any] | None = None

@@ -6,8 +6,12 @@ came later are respelled where the older one has the same thing, built from laye
 
 from __future__ import annotations
 
+from typing import Any
+
 from harness.dialects.expand import Expansion
 from harness.dialects.keras2_landing import ARGUMENTS, ENDS_WITH_ACTIVATION, common, dense_input, tensorflow_operation
+from harness.dialects.normalization import virtual_batches
+from harness.dialects.rebuild import HARD_SIGMOID, layers_behind, refuse_gates
 from harness.dialects.rules import EVERY, Layer, Rule, Table, refuse, rename_class
 
 _ACTIVATIONS = {
@@ -55,31 +59,7 @@ def _no_radial_constraint(layer: Layer) -> None:
             layer.refuse(f"{key}: TF 1.12 has no RadialConstraint", "save the model without it")
 
 
-def _behind(layer: Layer, activation: str) -> None:
-    """The layer with a linear activation, and the activation made of layers behind it."""
-    if layer.masked:
-        layer.refuse(
-            f"{activation} in a masked layer: TF 1.x builds it from several layers, which lose the mask",
-            "use an activation that TF 1.x has",
-        )
-        return
-    made = Expansion(layer)
-    (x,) = made.inputs
-    if layer.class_name != "Activation":
-        x = made.add(layer.class_name, {**layer.config, "activation": "linear"}, x, name="linear")
-        for role in layer.weight_shapes:
-            layer.weight(role, to=f"linear:{layer.target(role)}")
-    if activation == "swish":
-        gate = made.add("Activation", {"activation": "sigmoid"}, x, name="gate")
-        x = made.add("Multiply", {}, x, gate, name="swish")
-    elif activation == "relu6":
-        x = made.add("ReLU", {"max_value": 6.0}, x, name="relu6")
-    else:
-        x = made.add("LeakyReLU", {"alpha": 0.2}, x, name="leaky_relu")
-    made.done(x, why=f"TF 1.x does not know {activation} by name; these layers compute the same")
-
-
-_MADE_OF_LAYERS = {"swish": "swish", "silu": "swish", "relu6": "relu6", "leaky_relu": "leaky_relu"}
+_MADE_OF_LAYERS = ("swish", "silu", "relu6", "leaky_relu", HARD_SIGMOID)
 
 
 def _activation(dialect: str) -> Rule:
@@ -91,8 +71,10 @@ def _activation(dialect: str) -> Rule:
             if value is None or (isinstance(value, str) and value in known):
                 continue
             inside = key != "activation" or layer.class_name not in ENDS_WITH_ACTIVATION
-            if isinstance(value, str) and value in _MADE_OF_LAYERS and not inside:
-                _behind(layer, _MADE_OF_LAYERS[value])
+            if not inside and (isinstance(value, dict) or value in _MADE_OF_LAYERS):
+                layers_behind(layer, value)
+            elif value == HARD_SIGMOID:
+                refuse_gates(layer, key)
             else:
                 layer.refuse(f"{key}: {dialect} has no activation {value!r}", "use one that it has, or a newer target")
 
@@ -144,6 +126,22 @@ def _one_axis(layer: Layer) -> None:
             layer.refuse(f"softmax over the axes {axis}: TF 1.x takes one axis", "reshape around it")
 
 
+def copied_inputs(graph: dict[str, Any]) -> dict[str, Any]:
+    """The graph with a layer before every output that is an input as it came: TF 1.x cannot fetch what it is fed."""
+    inputs = [list(tensor) for tensor in graph["inputs"]]
+    layers, outputs = list(graph["layers"]), []
+    for index, tensor in enumerate(graph["outputs"]):
+        if list(tensor) not in inputs:
+            outputs.append(tensor)
+            continue
+        name = f"{tensor[0]}_output_{index}"
+        call = {"inputs": [tensor], "kwargs": {}}
+        config = {"name": name, "activation": "linear"}
+        layers.append({"name": name, "class_name": "Activation", "config": config, "calls": [call]})
+        outputs.append([name, 0, 0])
+    return {**graph, "layers": layers, "outputs": outputs}
+
+
 def _table(dialect: str) -> Table:
     return {
         **dict.fromkeys(ARGUMENTS[dialect], ()),
@@ -151,8 +149,8 @@ def _table(dialect: str) -> Table:
         "InputLayer": (dense_input,),
         "Softmax": (_one_axis,),
         **(dict.fromkeys(_MAXIMA, (_largest,)) if dialect == "tf1.12" else {}),
-        "BatchNormalization": (_renormalised,),
-        "BatchNormalizationV1": (rename_class("BatchNormalization"), _renormalised),
+        "BatchNormalization": (virtual_batches, _renormalised),
+        "BatchNormalizationV1": (rename_class("BatchNormalization"), virtual_batches, _renormalised),
         **({"TensorFlowOpLayer": (tensorflow_operation,)} if dialect == "tf1.15" else {}),
         "Lambda": (refuse("a Lambda holds Python bytecode", "replace it by a built-in layer"),),
     }

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness import artifact
 from harness.artifact import Artifact, Kind, Sources
+from harness.artifact.requirement import WHOLE_MODELS
 from harness.errors import HarnessError
 from harness.plan import READERS
 
@@ -56,6 +57,7 @@ def zoo_cases(folder: Path) -> Iterator[Case]:
                 path=folder / row["file"],
                 layers=tuple(row.get("layers", ())),
                 golden=folder / golden if golden else None,
+                kind=Kind.KERAS3_ARCHIVE if row["file"].endswith(".keras") else Kind.KERAS_H5,
             )
 
 
@@ -89,7 +91,7 @@ def _sources(path: Path) -> Sources | None:
     found = _sniffed(path)
     if found is None or found.kind not in READERS:
         return None
-    if found.kind is Kind.KERAS_H5:
+    if found.kind in WHOLE_MODELS:
         return Sources(model=found)
     try:
         return artifact.find_sources(path)

@@ -19,7 +19,7 @@ from harness.bundle import Bundle
 from harness.engine import build_op, double_of, replay_op, rounded_weights
 from harness.errors import Exit, HarnessError
 from harness.job import Job, remove
-from harness.plan import FORMS, READERS, Options, with_formats
+from harness.plan import FORMS, Options, given_name, reader_of, with_formats
 from harness.regress.cases import ZOO, Case
 from harness.regress.golden import SAMPLES, disagreement, samples_of
 from harness.regress.naive import Naive
@@ -167,8 +167,8 @@ class PairRun:
         spec = self.source.spec
         job = Job.create(folder, "export")
         op = {
-            "op": READERS[case.kind],
-            "source": job.give(case.path, f"model{case.path.suffix.lower()}"),
+            "op": reader_of(case.kind, spec),
+            "source": job.give(case.path, given_name(case.kind, case.path)),
             "source_name": case.path.name,
             "bundle": "out/bundle",
             "flavour": spec.keras_flavour,

@@ -34,7 +34,6 @@ REFUSALS: list[tuple[str, Callable[[Path], Path], str, str]] = [
     ("TensorFlow Lite", lambda p: bad_files.written(p, b"\x1c\x00\x00\x00TFL3" + bytes(9)), "source-not-recognised", "a TensorFlow Lite model"),
     ("HDF5 without Keras", bad_files.plain_hdf5, "source-not-recognised", "an HDF5 file without Keras attributes, holding 1 dataset (kernel)"),
     ("empty folder", lambda p: p.mkdir() or p, "source-is-directory", "an empty folder"),
-    ("Keras 3 archive", bad_files.keras3, "source-unsupported-format", "a Keras 3 archive (.keras)"),
     ("SavedModel", bad_files.saved_model, "source-unsupported-format", "a SavedModel"),
     ("hub module", bad_files.hub_module, "source-unsupported-format", "a TensorFlow Hub module (TF1 format)"),
     ("checkpoint", bad_files.checkpoint, "source-unsupported-format", "a TensorFlow checkpoint (V2) of 3 files"),
@@ -63,20 +62,21 @@ def test_a_refusal_says_what_the_file_is(tmp_path: Path, build: Callable[[Path],
 
 def test_a_sound_model_is_accepted(tmp_path: Path) -> None:
     require_keras_model(sniff(bad_files.keras_h5(tmp_path / "any-name.bin")))
+    require_keras_model(sniff(bad_files.keras3(tmp_path / "another-name.bin")))
 
 
 def test_every_known_kind_has_its_remedy() -> None:
-    assert set(_REMEDIES) == set(Kind) - {Kind.KERAS_H5, Kind.UNKNOWN}
+    assert set(_REMEDIES) == set(Kind) - {*WHOLE_MODELS, Kind.UNKNOWN}
 
 
 def test_a_misleading_extension_is_named(tmp_path: Path) -> None:
-    assert refusal(bad_files.keras3(tmp_path / "model.h5")).details == (
-        'The extension ".h5" promises HDF5; the content is a Keras 3 archive (.keras).',
+    assert refusal(bad_files.gzipped(tmp_path / "model.keras")).details == (
+        'The extension ".keras" promises a Keras archive; the content is gzip-compressed data.',
     )
 
 
 def test_a_fitting_extension_is_not_mentioned(tmp_path: Path) -> None:
-    assert refusal(bad_files.keras3(tmp_path / "model.keras")).details == ()
+    assert refusal(bad_files.weights_only_keras3(tmp_path / "model.h5")).details == ()
 
 
 def test_a_folder_names_the_models_inside(tmp_path: Path) -> None:
@@ -88,7 +88,6 @@ REMEDIES = [
     (lambda p: bad_files.written(p, bad_files.LFS_POINTER), "Run `git lfs pull` in the repository it came from, then use the file that this brings."),
     (lambda p: bad_files.written(p, HTML), "Download the file again, and compare its size and checksum with those the source gives."),
     (bad_files.gzipped, "Unpack it, and name the model file inside."),
-    (bad_files.keras3, "It needs no migration: today's Keras loads it with `keras.models.load_model(...)`."),
 ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import re
 
 
 class Flavour(object):
-    """The namespace with its versions; ``name`` is ``tf.keras`` or ``keras``."""
+    """The namespace with its versions; ``name`` is ``tf.keras``, ``keras`` or ``keras3``."""
 
     def __init__(self, name):
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -17,6 +17,8 @@ class Flavour(object):
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
         self.name = name
         self.k = self.tf.keras if name == "tf.keras" else importlib.import_module("keras")
+        #: files are saved as this Keras saves them by itself
+        self.extension = ".keras" if name == "keras3" else ".h5"
         self.graph_mode = self.tf.__version__.startswith("1.")
         if not self.graph_mode:
             self.tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -53,9 +55,15 @@ class Flavour(object):
 
 
 def default_name():
-    """``keras`` where the standalone package (up to 2.3) is installed, else ``tf.keras``; imports neither."""
+    """``keras`` where the standalone package (up to 2.3) is installed, ``keras3`` beside it since, else ``tf.keras``.
+
+    Imports none of them.
+    """
     spec = importlib.util.find_spec("keras")
     if spec is None or not spec.origin:
         return "tf.keras"
     with open(spec.origin) as file:
-        return "keras" if re.search(r"__version__ = '2\.[0-3]\.", file.read()) else "tf.keras"
+        text = file.read()
+    if re.search(r"__version__ = '2\.[0-3]\.", text):
+        return "keras"
+    return "keras3" if "keras.src.version" in text else "tf.keras"

@@ -139,7 +139,7 @@ def main(argv=None):
     parser.add_argument("--missing", action="store_true", help="only cases that the index in DIR does not have yet")
     parser.add_argument("--list", action="store_true", help="print ids and tags, write nothing")
     parser.add_argument("--configs", metavar="FILE", help="also write the snapshot of configs (.json or .json.gz)")
-    parser.add_argument("--flavour", choices=("tf.keras", "keras"), help="default: by what is installed")
+    parser.add_argument("--flavour", choices=("tf.keras", "keras", "keras3"), help="default: by what is installed")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.worker:

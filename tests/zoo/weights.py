@@ -37,4 +37,8 @@ def randomise(model, backend, rng):
         shape = tuple(int(size) for size in variable.shape)
         name = getattr(variable, "path", None) or variable.name
         pairs.append((variable, sample(name, shape, rng).astype(dtype)))
-    backend.batch_set_value(pairs)
+    if hasattr(backend, "batch_set_value"):
+        backend.batch_set_value(pairs)
+        return
+    for variable, value in pairs:  # Keras 3
+        variable.assign(value)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import zipfile
 import zlib
 
 import h5py
@@ -41,6 +42,9 @@ def class_names(config):
 
 def read_config(path):
     """The model config in a whole-model file, decoded."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            return json.loads(archive.read("config.json").decode("utf-8"))
     with h5py.File(path, "r") as file:
         text = file.attrs["model_config"]
     return json.loads(text.decode("utf-8") if isinstance(text, bytes) else text)
@@ -146,7 +150,8 @@ def _record_golden(flavour, case, path, entry):
 def write(flavour, case, folder):
     """The index entry of the case, its files written into ``folder``."""
     entry = case.blank_entry()
-    path = os.path.join(folder, case.stem + ".h5")
+    path = os.path.join(folder, case.stem + flavour.extension)
+    partial = os.path.join(folder, case.stem + ".part" + flavour.extension)
     flavour.fresh(seed_of(case))
     rng = np.random.RandomState(seed_of(case))
     np.random.seed(seed_of(case))
@@ -156,11 +161,11 @@ def write(flavour, case, folder):
         if train:
             train(model, rng)
         # The extension, not the name, chooses the format: keep it through the rename.
-        model.save(path + ".part.h5")
-        os.replace(path + ".part.h5", path)
+        model.save(partial)
+        os.replace(partial, path)
     except NOT_APPLICABLE as error:
-        if os.path.exists(path + ".part.h5"):
-            os.remove(path + ".part.h5")
+        if os.path.exists(partial):
+            os.remove(partial)
         entry["reason"] = reason_of(error)
         return entry
     entry.update(

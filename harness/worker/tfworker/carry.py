@@ -54,7 +54,7 @@ def layer_at(model: Any, path: Any) -> Any:
     """The live layer at a path of names; the input layer of a Sequential is found too."""
     for name in path:
         inputs = [getattr(t, "_keras_history", [None])[0] for t in compat.input_tensors(model)]
-        layers = list(model.layers) + [layer for layer in inputs if layer is not None]
+        layers = compat.parts(model) + [layer for layer in inputs if layer is not None]
         model = next(layer for layer in layers if layer.name == name)
     return model
 

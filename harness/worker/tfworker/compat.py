@@ -8,6 +8,8 @@ import sys
 import warnings
 from typing import Any, Dict, Iterator, List, Tuple
 
+from . import compat_keras3
+
 FLAVOURS = {"tf.keras": "tensorflow.keras", "keras": "keras", "keras3": "keras", "tf_keras": "tf_keras"}
 
 
@@ -71,7 +73,9 @@ def clear(keras: Any) -> None:
 
 
 def load_model(keras: Any, path: str, custom_objects: Any = None) -> Any:
-    """The whole model in an HDF5 file, without its training configuration."""
+    """The whole model in a file, without its training configuration."""
+    if keras_version(keras).startswith("3."):
+        return compat_keras3.load(keras, path, custom_objects or {})
     objects = dict(activation_functions(), **unlisted_layers(keras))
     objects.update(custom_objects or {})
     with keras.utils.custom_object_scope(objects):  # TF 1.12's Bidirectional does not hand them on
@@ -132,7 +136,11 @@ def convert_weights(keras: Any, layer: Any, arrays: List[Any], keras_version: st
 
 def assign(keras: Any, pairs: List[Any]) -> None:
     """Give (variable, array) pairs their values."""
-    keras.backend.batch_set_value(pairs)
+    if hasattr(keras.backend, "batch_set_value"):
+        keras.backend.batch_set_value(pairs)
+        return
+    for variable, array in pairs:
+        variable.assign(array)
 
 
 def activation_functions() -> Dict[str, Any]:
@@ -182,7 +190,9 @@ def known_layers(keras: Any) -> Any:
 
 
 def functional(model: Any) -> Any:
-    """The model that knows its calls and the names of its inputs: a Sequential of Keras 2.0 and 2.1 wraps it."""
+    """The model that knows its calls and the names of its inputs: a Sequential of Keras 2.0, 2.1 and 3 wraps it."""
+    if compat_keras3.is_model(model):
+        return compat_keras3.functional(model)
     if type(model).__name__ != "Sequential" or not hasattr(model, "model"):
         return model
     if model.model is None:
@@ -192,7 +202,7 @@ def functional(model: Any) -> Any:
 
 def input_names(model: Any) -> List[str]:
     """Names of the inputs, in order."""
-    return list(functional(model).input_names)
+    return compat_keras3.names(model.inputs) if compat_keras3.is_model(model) else list(functional(model).input_names)
 
 
 def output_names(model: Any) -> List[str]:
@@ -200,8 +210,15 @@ def output_names(model: Any) -> List[str]:
     return list(functional(model).output_names)
 
 
+def parts(model: Any) -> List[Any]:
+    """The layers of a model; in Keras 3 the operations that stand beside them too."""
+    return list(model.layers) + (compat_keras3.operations(model) if compat_keras3.is_model(model) else [])
+
+
 def network_nodes(model: Any, layer: Any) -> List[Any]:
     """The calls of ``layer`` that belong to ``model``, in the order in which its config counts them."""
+    if compat_keras3.is_model(model):
+        return compat_keras3.nodes(model, layer)
     keys = None
     for name in ("_network_nodes", "_container_nodes", "container_nodes"):
         keys = getattr(model, name, None) or keys
@@ -220,6 +237,10 @@ FETCH = 64 << 20
 
 def values(keras: Any, variables: List[Any]) -> Iterator[Any]:
     """Arrays of variables, in order; small ones are fetched together, because each fetch costs TF 1.x about 10 ms."""
+    if not hasattr(keras.backend, "batch_get_value"):  # Keras 3
+        for value in compat_keras3.values(variables):
+            yield value
+        return
     for group in _fetched_together(variables):
         arrays = keras.backend.batch_get_value(group)
         while arrays:  # nothing keeps an array once it was handed out
@@ -266,6 +287,8 @@ def flatten(value: Any) -> List[Any]:
 
 def node_inputs(node: Any) -> List[Any]:
     """Input tensors of one call, always as a list."""
+    if hasattr(node, "arguments"):  # Keras 3
+        return [t for t in flatten(compat_keras3.node_inputs(node)) if hasattr(t, "_keras_history")]
     return flatten(node.input_tensors if hasattr(node, "input_tensors") else node.keras_inputs)
 
 
@@ -278,6 +301,9 @@ def evaluator(keras: Any, inputs: List[Any], tensors: List[Any], updates: Any = 
     if not tensors:
         return lambda arrays: []  # TF 1.14 makes no function without an output
     # A session refuses to fetch what it is fed: an input that is also an output goes through an identity.
+    if not hasattr(keras.backend, "function"):  # Keras 3
+        call = compat_keras3.evaluator(keras, inputs, tensors)
+        return lambda arrays: [_numpy(value) for value in flatten(call(arrays))]
     fetched = [tf.identity(t) if any(t is i for i in inputs) else t for t in tensors]
     function = keras.backend.function(list(inputs), fetched, **({"updates": list(updates)} if updates else {}))
     dtypes = [tensor_spec(t)[1] for t in fetched]
@@ -305,6 +331,13 @@ def set_inference(keras: Any) -> None:
     # there the phase is a placeholder whose default is inference.
     if setter is not None and not (keras.__name__ == "keras" and keras_version(keras).startswith("2.3.")):
         setter(0)
+
+
+def is_stateful(model: Any) -> bool:
+    """Whether a call of the model depends on the calls before it."""
+    return (
+        compat_keras3.is_stateful(model) if compat_keras3.is_model(model) else bool(getattr(model, "stateful", False))
+    )
 
 
 def reset_states(model: Any) -> None:

@@ -5,7 +5,7 @@ from typing import Any, Iterator, List
 
 import numpy as np
 
-from . import compat
+from . import compat, compat_keras3
 
 _NORMALIZATIONS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
 
@@ -22,6 +22,8 @@ class Reach(object):
     ) -> None:
         self.tf = compat.import_tensorflow()
         self.inputs, self.groups, self.variables, self.steps = compat.input_tensors(model), groups, variables, steps
+        if compat_keras3.is_model(model):
+            self.variables = [variable.value for variable in variables]
         self.random = random
         executing = getattr(self.tf, "executing_eagerly", None)
         self.eager = bool(executing and executing()) and not self.tf.__version__.startswith("1.")

@@ -30,6 +30,7 @@ EXIT_OK, EXIT_ERROR, EXIT_UNREADABLE = 0, 10, 11
 OPERATIONS = {
     "read_keras_h5": "read_keras_h5",
     "read_keras_arch": "read_keras_arch",
+    "read_keras3": "read_keras3",
     "build_model": "build_model",
     "read_weights": "read_weights",
     "describe_model": "fill_model",

@@ -116,7 +116,7 @@ def _generated(keras: Any, model: Any, graph: Any, inputs: List[Any], run: Any) 
 
 def evaluate(model: Any, run: Any, arrays: List[Any]) -> List[Any]:
     """Outputs of a call that starts from the initial state."""
-    if getattr(model, "stateful", False):
+    if compat.is_stateful(model):
         compat.reset_states(model)
     return list(run(arrays))
 
@@ -152,7 +152,7 @@ class _Layers:
 
     def _graph(self, model: Any, graph: Any, arrays: List[Any], path: Tuple[str, ...]) -> None:
         calls = [(layer, index) for layer, index in topology.schedule(graph) if layer["class_name"] != "InputLayer"]
-        live = {layer.name: layer for layer in model.layers}
+        live = {part.name: part for part in compat.parts(model)}
         tensors, owners = [], []  # type: List[Any], List[Any]
         for layer, index in calls:
             for position, tensor in enumerate(

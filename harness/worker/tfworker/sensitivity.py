@@ -146,7 +146,7 @@ def _is_float(tensor: Any) -> bool:
 
 def layer_tensors(model: Any, graph: Dict[str, Any]) -> List[Any]:
     """Outputs of every layer call on the outer level."""
-    live, found = {layer.name: layer for layer in model.layers}, []  # type: Any, List[Any]
+    live, found = {part.name: part for part in compat.parts(model)}, []  # type: Any, List[Any]
     for layer, index in topology.schedule(graph):
         if layer["class_name"] != "InputLayer":
             found += compat.node_outputs(compat.network_nodes(model, live[layer["name"]])[index])
@@ -168,9 +168,9 @@ def _by_gradients(
         )
         free = all(compat.tensor_spec(t)[0][:1] == [None] for t in compat.input_tensors(model))
         for index, (_, inputs, _outputs) in enumerate(sets):
-            if free and not getattr(model, "stateful", False):
+            if free and not compat.is_stateful(model):
                 inputs = [array[:ROWS] for array in inputs]  # the user's samples may be thousands
-            if getattr(model, "stateful", False):
+            if compat.is_stateful(model):
                 compat.reset_states(model)
             for group in (0, 1) if index == 0 else (0,):
                 for weight, mask in zip(found, passes.run(inputs, group)):
@@ -184,7 +184,7 @@ def _by_gradients(
 def _by_changing(keras: Any, model: Any, found: List[Any], sets: List[Any], notice: Dict[str, float]) -> None:
     """Change the tensors that no gradient reaches, one by one, and see whether an output moves."""
     left = [w for w in found if w.by_any is None or not w.by_any.any()][:CHANGED]
-    if not left or getattr(model, "stateful", False):
+    if not left or compat.is_stateful(model):
         return
     run = compat.evaluator(keras, compat.input_tensors(model), model.outputs)
     rng = np.random.RandomState(SEED)

@@ -1,12 +1,13 @@
 """The graph of a Keras model as plain data, read from its config (no TensorFlow needed).
 
-Every Keras 2 dialect writes the same facts in slightly different shapes. Here they become one::
+Every Keras writes the same facts in slightly different shapes. Here they become one::
 
     graph  = {"name", "kind": "sequential" | "functional", "layers": [layer ...],
               "inputs": [tensor ...], "outputs": [tensor ...]}
     layer  = {"name", "class_name", "config", "calls": [call ...], "graph": graph of a nested model, else absent}
     call   = {"inputs": [tensor ...], "kwargs": {name: value}}      a layer called twice has two calls; functions of
-             TensorFlow may have "constants" too: {position among the inputs: number}
+             TensorFlow may have "constants" too: {position among the inputs: number}; operations of Keras 3 also
+             have "module"
     tensor = [layer name, call index, index among the call's outputs]
 
 An input layer has one call without inputs. A sequential graph is spelled out the same way, so whoever
@@ -15,6 +16,8 @@ from 1, because the nested model's own creation is its node 0.
 """
 
 from typing import Any, Dict, List, Optional
+
+from . import topology_keras3
 
 Graph = Dict[str, Any]
 Tensor = List[Any]
@@ -35,7 +38,7 @@ def is_model(class_name: str, config: Any) -> bool:
 
 
 def parse(class_name: str, config: Any, name: Optional[str] = None) -> Graph:
-    """The graph of a model's ``class_name`` and ``config`` as written by any Keras 2 dialect.
+    """The graph of a model's ``class_name`` and ``config`` as written by Keras 2 and 3.
 
     Raises TopologyError for anything that is neither Sequential nor Functional.
     """
@@ -96,10 +99,12 @@ def _functional(config: Dict[str, Any], name: Optional[str]) -> Graph:
     layers = []
     for entry in config["layers"]:
         layer = _layer(entry["name"], entry["class_name"], entry["config"])
-        if any(isinstance(node, dict) for node in entry["inbound_nodes"]):
+        if any(isinstance(node, dict) and not topology_keras3.is_call(node) for node in entry["inbound_nodes"]):
             message = "the layer %r (%s) takes its inputs by name, as feature columns do; export the model as a SavedModel in "
             message += "its own TensorFlow and migrate that, or put numeric inputs in the place of the layer"
             raise TopologyError(message % (entry["name"], entry["class_name"]))
+        if topology_keras3.is_operation(entry):
+            layer["module"] = entry["module"]
         layer["calls"] = [_call(node) for node in entry["inbound_nodes"]] or [{"inputs": [], "kwargs": {}}]
         layers.append(layer)
     graph = {
@@ -109,7 +114,10 @@ def _functional(config: Dict[str, Any], name: Optional[str]) -> Graph:
         "inputs": _tensors(config["input_layers"]),
         "outputs": _tensors(config["output_layers"]),
     }
-    _count_nested_calls_from_zero(graph)
+    if any(topology_keras3.is_call(node) for entry in config["layers"] for node in entry["inbound_nodes"]):
+        topology_keras3.count_outputs_from_zero(graph)
+    else:
+        _count_nested_calls_from_zero(graph)
     _check(graph)
     return graph
 
@@ -132,6 +140,11 @@ def _tensors(value: Any) -> List[Tensor]:
 
 
 def _call(node: Any) -> Dict[str, Any]:
+    if topology_keras3.is_call(node):
+        try:
+            return topology_keras3.call(node)
+        except topology_keras3.UnknownFormError as error:
+            raise TopologyError(str(error))
     if _is_tensor(node):  # TF 2.x writes a one-input node unwrapped
         node = [node]
     if _is_constant(node):

@@ -5,7 +5,7 @@ from typing import Any, Dict, List
 
 import numpy as np
 
-from . import carry, compat, record, record_exact, topology, train_step, training
+from . import carry, compat, compat_keras3, masks_keras3, record, record_exact, topology, train_step, training
 from .arrays import ArrayWriter
 from .errors import Refusal
 from .files import sha256_file, write_json
@@ -142,7 +142,9 @@ def _named(config: Any, live: Any) -> Any:
 
 def _note_shapes(model: Any, graph: Dict[str, Any]) -> None:
     """Add to every call the shapes and dtypes of what goes in: some translations depend on them."""
-    live = {layer.name: layer for layer in model.layers}
+    live = {part.name: part for part in compat.parts(model)}
+    if compat_keras3.is_model(model):
+        masks_keras3.make_implicit(model, graph)
     for layer in graph["layers"]:
         if layer["class_name"] == "InputLayer":
             continue
@@ -192,7 +194,7 @@ def owners_of(model: Any, graph: Dict[str, Any]) -> List[Any]:
     """(path of layer names, role, variable, whether it is trained) of every weight of a live model."""
     owners = []  # type: List[Any]
     for path, layer in topology.leaves(graph):
-        live = carry.layer_at(model, path) if layer["class_name"] != "InputLayer" else None
+        live = None if layer["class_name"] == "InputLayer" or "module" in layer else carry.layer_at(model, path)
         if "carried" in layer:
             owners += [(path, role, variable, trains) for role, variable, trains in carry.weights_of(live)]
         elif live is not None:
