@@ -7,7 +7,7 @@ from typing import Any
 from harness.dialects import keras3_step, objects
 from harness.dialects.down_steps import lacks, training_only
 from harness.dialects.rebuild import HARD_SIGMOID, PER_STEP
-from harness.dialects.rules import EVERY, Layer, Rule, Table, rename_key, rename_weight
+from harness.dialects.rules import EVERY, Layer, Rule, Table, rename_key
 
 #: layers of Keras 3 that may stand for an activation, and have no weights
 _AS_ACTIVATIONS = ("ReLU", "LeakyReLU", "ELU", "Softmax")
@@ -127,6 +127,19 @@ def _masked_merge(layer: Layer) -> None:
             layer.refuse("it joins masked inputs along another axis than the last", _NO_MASK)
 
 
+def _depthwise(layer: Layer) -> None:
+    for role in layer.weight_shapes:
+        if layer.target(role) == "kernel":
+            layer.weight(role, to="depthwise_kernel")
+
+
+def _identity(layer: Layer) -> None:
+    """Hands on its input and the mask of it, as a linear activation does."""
+    layer.note("class_name", "Identity", "Activation", "a linear activation does the same")
+    layer.class_name = "Activation"
+    layer.config["activation"] = "linear"
+
+
 def _extra(**neutral: Any) -> Rule:
     return lacks("Keras 2", **neutral)
 
@@ -137,10 +150,11 @@ _seedless = training_only("Keras 2", ("seed",))
 DOWN: Table = {
     EVERY: (_common, _extra(lora_rank=None, lora_alpha=None, quantization_config=None)),
     "Bidirectional": (_bidirectional,),
-    "DepthwiseConv1D": (rename_weight("kernel", "depthwise_kernel"),),
-    "DepthwiseConv2D": (rename_weight("kernel", "depthwise_kernel"),),
+    "DepthwiseConv1D": (_depthwise,),
+    "DepthwiseConv2D": (_depthwise,),
     "GRU": (_extra(use_cudnn="auto"),),
-    "InputLayer": (_input,),
+    "Identity": (_identity,),
+    "InputLayer": (_input, _extra(optional=False)),
     "LayerNormalization": (_extra(rms_scaling=False),),
     "LeakyReLU": (rename_key("negative_slope", "alpha"),),
     "LSTM": (_extra(use_cudnn="auto"),),

@@ -36,6 +36,22 @@ def test_a_keras_2_model_is_verified_in_tensorflow_1(back: Callable[[str, str], 
     assert report["layers"]["equal_within_bound"] == report["layers"]["compared"] > 8
 
 
+@pytest.mark.parametrize(
+    ("name", "target"), [("model.keras", "tf1.12"), ("model.h5", "tf1.15"), ("model.keras", "tf2.15")]
+)
+def test_a_keras_3_model_is_verified_in_older_versions(
+    cli_once: Callable[..., Run], once: Once, script: Callable[..., str], name: str, target: str
+) -> None:
+    folder = once("keras3", lambda folder: script("tf2.21", "keras3_model.py", folder) and None)
+    made = cli_once(f"keras3-{target}", "migrate", folder / name, "--to", target)
+    assert made.done.status == 0, made.done.text
+    report = made.report
+    assert (report["status"], report["from"]["environment"]) == ("verified", "tf2.21")
+    assert report["weights"]["equal"] == report["weights"]["total"]
+    assert report["layers"]["equal_within_bound"] == report["layers"]["compared"] > 12
+    assert any("compile the model in the target" in line for line in report["not_checked"])
+
+
 @pytest.mark.parametrize("target", ["tf1.12", "tf1.15"])
 def test_relu_in_the_place_of_selu_diverges_at_that_layer(
     back: Callable[[str, str], Run], script: Callable[..., str], run: Harness, tmp_path: Path, target: str

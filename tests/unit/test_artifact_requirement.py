@@ -10,7 +10,7 @@ import bad_files
 import pytest
 
 from harness.artifact import Kind, require_keras_model, sniff
-from harness.artifact.requirement import _REMEDIES
+from harness.artifact.requirement import _REMEDIES, WHOLE_MODELS
 from harness.errors import HarnessError
 
 EXPECTED = 'expected a whole Keras model in HDF5, as `model.save("model.h5")` writes it.'
@@ -71,7 +71,7 @@ def test_every_known_kind_has_its_remedy() -> None:
 
 def test_a_misleading_extension_is_named(tmp_path: Path) -> None:
     assert refusal(bad_files.gzipped(tmp_path / "model.keras")).details == (
-        'The extension ".keras" promises a Keras archive; the content is gzip-compressed data.',
+        'The extension ".keras" promises a Keras archive; the content is a gzip file with an HDF5 file inside.',
     )
 
 

@@ -25,6 +25,23 @@ SPELLED_OUT = {
 }
 
 
+#: what the way up to Keras 3 takes away: arguments that it does not have, and that change nothing that is computed
+GONE_IN_KERAS_3 = {
+    **dict.fromkeys(("LSTM", "GRU", "SimpleRNN", "RNN", "LSTMCell", "GRUCell"), ("implementation", "time_major")),
+    "ConvLSTM2D": ("unroll", "time_major"),
+    "Conv2D": ("kernel_constraint",),  # RadialConstraint, which the ledger names
+    "Embedding": ("input_length",),
+    **dict.fromkeys(
+        ("SeparableConv1D", "SeparableConv2D"), ("kernel_constraint", "kernel_initializer", "kernel_regularizer")
+    ),
+    **{f"SpatialDropout{rank}D": ("noise_shape", "trainable") for rank in (1, 2, 3)},
+    "ThresholdedReLU": ("theta", "threshold"),
+    "Layer": ("activation",),
+}
+#: classes that come back as another one of the same meaning
+OTHER_CLASS = {"ThresholdedReLU": "ReLU", "Layer": "Activation"}
+
+
 def graph_of(class_name: str, config: dict[str, Any], masked: bool) -> dict[str, Any]:
     specs = [[_shape(class_name), "float32"]]
     first = {"name": "x", "class_name": "InputLayer", "calls": [{"inputs": [], "kwargs": {}}],
@@ -81,6 +98,39 @@ def test_up_then_down_gives_the_same_model(old: str, top: str, masked: bool) -> 
             assert back.weights == stays.weights
             assert all(move["transforms"] == [] for move in back.weights.values())
     assert compared > 500
+
+
+@pytest.mark.parametrize("masked", [False, True], ids=["plain", "masked"])
+@pytest.mark.parametrize("old", TARGETS)
+def test_up_to_keras_3_and_down_gives_the_same_model(old: str, masked: bool) -> None:
+    """Wherever the way down does not refuse, and the way up has not made a graph of the layer."""
+    snapshot = json.loads((CONFIGS / f"{old}.json").read_text(encoding="utf-8"))
+    compared = 0
+    for class_name, arguments in snapshot.get("layers", snapshot).items():
+        if class_name in EXPLAINED or class_name == "InputLayer":
+            continue
+        for config in _configs({**arguments, **{k: [v] for k, v in WRAPPED.get(class_name, {}).items()}}):
+            graph = graph_of(class_name, config, masked)
+            roles = ("depthwise_kernel", "bias") if class_name == "DepthwiseConv2D" else ("kernel", "bias")
+            arrays = [{"name": f"l/{r}", "layer": ["l"], "role": r, "shape": [3], "dtype": "float32"} for r in roles]
+            copies = [json.loads(json.dumps(graph)) for _ in range(2)]
+            stays = through(copies[0], arrays, (old, old))
+            back = through(copies[1], arrays, (old, "keras-3"), ("keras-3", old))
+            assert set(stays.obstacles) <= set(back.obstacles)
+            there, here = (t.graph["layers"][-1] for t in (back, stays))
+            if back.obstacles or ("graph" in there and "graph" not in here):
+                continue
+            compared += 1
+            for key in (*SPELLED_OUT.get(class_name, ()), *GONE_IN_KERAS_3.get(class_name, ())):
+                for one in (there, here):
+                    (one["config"] or {}).pop(key, None)
+            if class_name in OTHER_CLASS:
+                assert there.pop("class_name") == OTHER_CLASS[class_name]
+                here.pop("class_name")
+            assert there == here, class_name
+            assert back.weights == stays.weights
+            assert all(move["transforms"] == [] for move in back.weights.values())
+    assert compared > (400 if masked else 600)
 
 
 def reasons(done: dialects.Translation) -> list[str]:

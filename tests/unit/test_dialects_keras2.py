@@ -23,6 +23,7 @@ def translate(
     masked: bool = False,
     weights: tuple[str, ...] = (),
     dtype: str = "float32",
+    hard_sigmoid: str = "pin",
 ) -> Translation:
     """One layer on one or more inputs, behind a Masking if it is to be masked."""
     specs = specs or ([None, 6, 5],)
@@ -46,7 +47,7 @@ def translate(
         "inputs": [[f"x{i}", 0, 0] for i in range(len(specs))], "outputs": [["l", 0, 0]],
     }  # fmt: skip
     arrays = [{"name": f"l/{r}", "layer": ["l"], "role": r, "shape": [3], "dtype": "float32"} for r in weights]
-    return dialects.translate(graph, arrays, old, new, {"hard_sigmoid": "pin"})
+    return dialects.translate(graph, arrays, old, new, {"hard_sigmoid": hard_sigmoid})
 
 
 def made(done: Translation) -> dict[str, Any]:

@@ -7,7 +7,7 @@ handles of variables become the variables of the traced graph, values become con
 import contextlib
 from typing import Any, Dict, Iterator, List
 
-from . import carry, compat_graph
+from . import carry, compat_graph, compat_keras3
 from .errors import Refusal
 
 
@@ -17,6 +17,14 @@ class EagerCarrier(carry.Carrier):
     def __init__(self, keras: Any, model: Any, bundle: str) -> None:
         super(EagerCarrier, self).__init__(keras, model, bundle)
         self._graph = compat_graph.function_graph("carried")
+
+    def carry(self, layers: List[Any]) -> None:
+        """As in :class:`carry.Carrier`. Raises Refusal layer-unsupported for layers of Keras 3 too."""
+        if compat_keras3.is_model(self.model):
+            message = "layers made of code are recorded in Keras 1 and 2 only; %d of this model are" % len(layers)
+            details = ["%s (class %s)" % ("/".join(path), entry["class_name"]) for path, entry, _ in layers]
+            raise Refusal("layer-unsupported", message, details, carry.REFUSED)
+        super(EagerCarrier, self).carry(layers)
 
     @contextlib.contextmanager
     def _tracing(self) -> Iterator[None]:

@@ -4,6 +4,7 @@ Keras 3 names the module of every object. What lies in ``keras`` is built in; al
 author's, which must be supplied. Lambdas hold bytecode, some layers wrap programs of other libraries: those are refused.
 """
 
+import importlib
 from typing import Any, Dict, Iterator, Tuple
 
 from . import compat
@@ -38,6 +39,18 @@ def check(keras: Any, config: Any, objects: Dict[str, Any]) -> None:
         message = "%d layers are made of code that the file does not carry in a usable form" % len(details)
         lines = stub(classes, functions)
         raise Refusal("code-missing", message, details, "\n".join([REMEDY + " To be filled in:", ""] + lines))
+
+
+def operations(keras: Any, config: Any) -> Dict[str, Any]:
+    """Operations that an HDF5 file names like layers, such as those that compute masks; Keras does not find them there."""
+    known, found = compat.known_layers(keras), {}  # type: Any, Dict[str, Any]
+    for _, entry in _objects(config, ""):
+        if "module" not in entry and entry["class_name"] not in known:
+            for name in ("numpy", "nn", "math", "core"):
+                made = getattr(importlib.import_module("keras.src.ops." + name), entry["class_name"], None)
+                if isinstance(made, type) and issubclass(made, keras.Operation):
+                    found[entry["class_name"]] = made
+    return found
 
 
 def _objects(value: Any, where: str) -> Iterator[Tuple[str, Dict[str, Any]]]:

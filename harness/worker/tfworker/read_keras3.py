@@ -35,6 +35,7 @@ def read_keras3(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     explain = None
     if compat_target.is_keras3(keras):
         foreign_keras3.check(keras, found["config"], objects)
+        objects = dict(foreign_keras3.operations(keras, found["config"]), **objects)
     else:
         code = Code(keras, found["config"], objects, request.get("layer_arguments"))
         objects, explain = code.objects, code.explain

@@ -96,7 +96,7 @@ class _Live:
 
     def _graph(self, model: Any, path: List[str], arrays: List[Any]) -> None:
         records = [row for row in self.probes["layers"]["records"] if row["path"][:-1] == path]
-        live = {layer.name: layer for layer in model.layers}
+        live = {part.name: part for part in compat.parts(model)}
         tensors = {}  # type: Dict[str, Any]
         for row in records:
             nodes = compat.network_nodes(model, live[row["path"][-1]])
