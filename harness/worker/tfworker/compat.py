@@ -300,10 +300,10 @@ def evaluator(keras: Any, inputs: List[Any], tensors: List[Any], updates: Any = 
     tf = import_tensorflow()
     if not tensors:
         return lambda arrays: []  # TF 1.14 makes no function without an output
-    # A session refuses to fetch what it is fed: an input that is also an output goes through an identity.
     if not hasattr(keras.backend, "function"):  # Keras 3
-        call = compat_keras3.evaluator(keras, inputs, tensors)
-        return lambda arrays: [_numpy(value) for value in flatten(call(arrays))]
+        call, kinds = compat_keras3.evaluator(keras, inputs, tensors), [tensor_spec(t)[1] for t in tensors]
+        return lambda arrays: [_numpy(value, kind) for value, kind in zip(flatten(call(arrays)), kinds)]
+    # A session refuses to fetch what it is fed: an input that is also an output goes through an identity.
     fetched = [tf.identity(t) if any(t is i for i in inputs) else t for t in tensors]
     function = keras.backend.function(list(inputs), fetched, **({"updates": list(updates)} if updates else {}))
     dtypes = [tensor_spec(t)[1] for t in fetched]
