@@ -256,9 +256,8 @@ UP: Table = {
     "GaussianNoise": (),
     "GaussianDropout": (),
     "AlphaDropout": (),
-    **dict.fromkeys(
-        ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate"), (rebuild.masked_merge,)
-    ),
+    **dict.fromkeys(("Subtract", "Multiply", "Maximum", "Minimum", "Concatenate"), (rebuild.masked_merge,)),
+    **dict.fromkeys(("Add", "Average"), (rebuild.masked_merge, rebuild.broadcast_sum)),
     "Dot": (rebuild.matmul_dot,),
     **dict.fromkeys(("Reshape", "Permute", "Flatten", "RepeatVector", "Masking", "ActivityRegularization"), ()),
     **{f"{kind}{rank}D": () for kind in ("ZeroPadding", "Cropping") for rank in (1, 2, 3)},

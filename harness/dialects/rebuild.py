@@ -264,6 +264,34 @@ def masked_merge(layer: Layer) -> None:
     made.done(x, why="Keras 3 leaves masked values out of this merge, the old one did not")
 
 
+def broadcast_sum(layer: Layer) -> None:
+    """A sum over inputs of different shapes, without Keras 3's addition.
+
+    Up to Keras 3.15 at least, ``ops.add`` takes a second operand with one static size above 1 for a bias: where a batch is
+    as large as an axis of the first operand, (batch, 1) is added along that axis. A difference has no such case, and
+    x - (-y) is x + y in floating point.
+    """
+    if not broadcasts([shape for shape, _ in layer.input_specs]) or layer.expansion is not None:
+        return
+    if layer.masked:
+        layer.refuse("a sum of masked inputs of different shapes", "bring the inputs to one shape before it")
+        return
+    made = Expansion(layer)
+    total = made.inputs[0]
+    for other in made.inputs[1:]:
+        total = made.add("Subtract", {}, total, made.operation("Negative", {}, other))
+    if layer.class_name == "Average":
+        total = made.operation("TrueDivide", {}, total, x2=float(len(made.inputs)))
+    made.done(total, why="Keras 3 takes an input that is broadcast for a bias at some batch sizes")
+
+
+def broadcasts(shapes: list[list[int | None]]) -> bool:
+    """Whether operands of these shapes are not known to have the same."""
+    if len({len(shape) for shape in shapes}) > 1:
+        return True
+    return any(len(set(sizes)) > 1 and 1 in sizes for sizes in zip(*shapes, strict=True))
+
+
 def distributed_mask(layer: Layer) -> None:
     """TimeDistributed handed on the masks that its inner layer makes, or reduces; Keras 3 does neither."""
     inner = layer.config.get("layer") or {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from harness.dialects.rebuild import broadcasts
 from harness.worker.tfworker.topology import tensors_of
 
 CLASSES = ("TFOpLambda", "SlicingOpLambda")
@@ -225,9 +226,9 @@ FUNCTIONS: dict[str, Function] = {
     "identity": ("input", lambda a: (NUMPY, "Copy", {}, {"x": a.any("input")})),
     "stop_gradient": ("input", lambda a: (CORE, "StopGradient", {}, {"variable": a.any("input")})),
     "cast": ("x", lambda a: (CORE, "Cast", {"dtype": a.static("dtype")}, {"x": a.any("x")})),
-    "__operators__.add": _binary("Add"),
+    **dict.fromkeys(("__operators__.add", "math.add"), _binary("Add")),
     **{f"math.{old}": _binary(new) for old, new in {
-        "add": "Add", "subtract": "Subtract", "multiply": "Multiply", "truediv": "TrueDivide", "divide": "TrueDivide",
+        "subtract": "Subtract", "multiply": "Multiply", "truediv": "TrueDivide", "divide": "TrueDivide",
         "maximum": "Maximum", "minimum": "Minimum", "pow": "Power", "floordiv": "FloorDivide", "floormod": "Mod",
         "greater": "Greater", "greater_equal": "GreaterEqual", "less": "Less", "less_equal": "LessEqual", "equal": "Equal",
         "not_equal": "NotEqual", "logical_and": "LogicalAnd", "logical_or": "LogicalOr",
@@ -265,6 +266,21 @@ FUNCTIONS: dict[str, Function] = {
 }  # fmt: skip
 
 
+def _smaller_first(call: Mapping[str, Any], arguments: dict[str, Any]) -> None:
+    """Put the operand that is broadcast first: Keras 3 takes it for a bias behind the other (``rebuild.broadcast_sum``)."""
+    shapes = [shape for shape, _ in call.get("input_specs", ())]
+    if len(shapes) < 2 or not broadcasts(shapes):
+        return
+    first, second = shapes
+    padded = [1] * (len(first) - len(second)) + second
+    if len(first) < len(second) or any(a == 1 != b for a, b in zip(first, padded, strict=True)):
+        padded = [1] * (len(second) - len(first)) + first
+        if len(second) < len(first) or any(a == 1 != b for a, b in zip(second, padded, strict=True)):
+            raise UnknownError("both operands are broadcast, which Keras 3 gets wrong at some batch sizes")
+        return
+    arguments["x1"], arguments["x2"] = arguments["x2"], arguments["x1"]
+
+
 def translated(entry: Mapping[str, Any]) -> dict[str, Any]:
     """The layer of a graph as an operation of Keras 3: class, module, config and calls.
 
@@ -280,6 +296,8 @@ def translated(entry: Mapping[str, Any]) -> dict[str, Any]:
         arguments = Arguments(names, call)
         made.append(make(arguments))
         arguments.end()
+        if made[-1][1] == "Add":
+            _smaller_first(call, made[-1][3])
     if any(row[:3] != made[0][:3] for row in made):
         raise UnknownError("its calls differ")
     module, class_name, config, _ = made[0]

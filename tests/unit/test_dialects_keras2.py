@@ -228,3 +228,18 @@ def test_a_bidirectional_carries_no_states_where_it_never_did(old: str, kept: bo
 def test_a_layer_below_another_in_a_file_is_renamed() -> None:
     done = without_slashes(["a", "a/b", "c/d", "a_b"], clashing=True)
     assert done == {"a/b": "a_b_2"}
+
+
+@pytest.mark.parametrize(
+    ("shapes", "found"),
+    [
+        (([None, 5], [None, 5]), ["Add"]),
+        (([None, 5], [None, 1]), ["Negative", "Subtract"]),
+        (([None, 4], [None, 3, 4]), ["Negative", "Subtract"]),
+        (([None, None, 3], [None, 7, 3]), ["Add"]),
+    ],
+)
+def test_a_sum_of_different_shapes_is_no_addition_of_keras_3(shapes: Any, found: list[str]) -> None:
+    done = translate("Add", {}, *shapes, old="tf1.15", new="keras-3")
+    assert done.obstacles == ()
+    assert (classes(done) if found != ["Add"] else [made(done)["class_name"]]) == found

@@ -287,7 +287,7 @@ def flatten(value: Any) -> List[Any]:
 
 def node_inputs(node: Any) -> List[Any]:
     """Input tensors of one call, always as a list."""
-    if hasattr(node, "arguments"):  # Keras 3
+    if hasattr(getattr(node, "arguments", None), "kwargs"):  # Keras 3; in Keras 2 they are a dict
         return [t for t in flatten(compat_keras3.node_inputs(node)) if hasattr(t, "_keras_history")]
     return flatten(node.input_tensors if hasattr(node, "input_tensors") else node.keras_inputs)
 

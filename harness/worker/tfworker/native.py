@@ -103,6 +103,15 @@ def _binary(name: str) -> Callable[..., Any]:
     return lambda ops, args, attrs: getattr(ops, name)(_operand(args[0]), _operand(args[1]))
 
 
+def _sum(ops: Any, args: Any, attrs: Any) -> Any:
+    """Not ``ops.add`` for operands of different shapes: it takes one for a bias at some batch sizes (see the dialect)."""
+    first, second = _operand(args[0]), _operand(args[1])
+    shapes = [tuple(getattr(value, "shape", ())) for value in (first, second)]
+    if shapes[0] == shapes[1] or () in shapes:
+        return ops.add(first, second)
+    return ops.subtract(first, ops.negative(second))
+
+
 def _tensor(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         raise _Unknown("a computation on constants")
@@ -166,7 +175,7 @@ TABLE = {
     "Sign": _unary("sign"), "Floor": _unary("floor"), "Sin": _unary("sin"), "Cos": _unary("cos"),
     "Tanh": _unary("tanh"), "Sigmoid": _unary("sigmoid"), "Relu": _unary("relu"), "Relu6": _unary("relu6"),
     "Elu": _unary("elu"), "Softplus": _unary("softplus"), "Softmax": _softmax,
-    "Mul": _binary("multiply"), "Add": _binary("add"), "AddV2": _binary("add"), "Sub": _binary("subtract"),
+    "Mul": _binary("multiply"), "Add": _sum, "AddV2": _sum, "Sub": _binary("subtract"),
     "RealDiv": _binary("true_divide"), "Maximum": _binary("maximum"), "Minimum": _binary("minimum"),
     "Pow": _binary("power"),
     "Mean": _reduction("mean"), "Sum": _reduction("sum"), "Max": _reduction("max"), "Min": _reduction("min"),
