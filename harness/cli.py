@@ -249,6 +249,12 @@ def _level_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def _lift_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option("--lift", is_flag=True, help="Of a graph: a native Keras model as well, layer by layer.")(
+        command
+    )
+
+
 def _training_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--training",
@@ -276,6 +282,7 @@ def _options(given: dict[str, Any]) -> Options:
         code=Supplied.read(given.get("custom_objects"), given.get("layer_arguments"), given.get("target_objects")),
         require_proven=given.get("require_proven"),
         proof=given["proof"] if given.get("proof") in PROOFS else "standard",
+        lift=given.get("lift", False),
     )
 
 
@@ -292,8 +299,8 @@ def _plan(source: Path, given: dict[str, Any]) -> Plan | GraphPlan:
         found = artifact.sniff(source)
         if found.kind in graph_plan.READERS:
             return graph_plan.make(found, choices, **shared)
-    if choices:
-        raise HarnessError("usage", "Signatures, tags and tensors are for graphs; SOURCE is none.")
+    if choices or shared["options"].lift:
+        raise HarnessError("usage", "Signatures, tags, tensors and --lift are for graphs; SOURCE is none.")
     return make_plan(source, weights=given["weights"], architecture=given["architecture"], **shared)
 
 
@@ -333,6 +340,7 @@ def _command() -> list[str]:
 @_source_options
 @_target_options
 @_training_option
+@_lift_option
 @_proof_option
 @_shared
 def migrate(source: Path, **given: Any) -> int:
@@ -347,6 +355,7 @@ def migrate(source: Path, **given: Any) -> int:
       python -m harness migrate exported/1514 --signature serving_default
       python -m harness migrate frozen.pb --output-tensor softmax:0
       python -m harness migrate run/model.ckpt-1000 --fix-tensor keep_prob=1.0
+      python -m harness migrate frozen.pb --lift
     """
     plan = _plan(source, given)
     _say_note(plan, given["as_json"])
@@ -360,6 +369,7 @@ def migrate(source: Path, **given: Any) -> int:
 @_source_options
 @_target_options
 @_training_option
+@_lift_option
 @_proof_option
 @_shared
 def plan(source: Path, **given: Any) -> int:
@@ -403,6 +413,7 @@ def export(source: Path, **given: Any) -> int:
 @_target_options
 @_LAYER_ARGUMENTS
 @_training_option
+@_lift_option
 @_proof_option
 @_shared
 def import_(bundle: Path, **given: Any) -> int:
@@ -413,11 +424,14 @@ def import_(bundle: Path, **given: Any) -> int:
       python -m harness import exported/bundle --out new
     """
     from harness import engine, envspec
+    from harness.bundle import is_graph
 
     specs = envspec.load_specs()
     target = envspec.get_spec(specs, given["target_env"])
     check_target(specs, target)
     options = with_formats(_options(given), target)
+    if options.lift and not is_graph(bundle):
+        raise HarnessError("usage", "--lift is for graphs; BUNDLE holds a Keras model.")
     out = given["out"] or default_out(bundle)
     with _progress(given["as_json"]) as progress:
         outcome = engine.import_bundle(bundle, target, out, options, progress, _command(), backend=given["backend"])

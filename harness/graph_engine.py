@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import harness
-from harness import report
+from harness import lift_engine, report
 from harness.artifact.kinds import sha256_of_files
 from harness.backends import WORKER_FOLDER, Environment
 from harness.bundle import Bundle
@@ -140,6 +140,7 @@ def build_and_prove(stages: Stages, bundle: Bundle, target: EnvSpec, environment
     op = {"op": "build_graph", "bundle": "in/bundle", "saved_model": "out/saved_model"}
     with stages.timed("import"):
         job = stages.run(builder, "import", op, {"bundle": bundle.folder})
+    lifted = lift_engine.build(stages, bundle, builder) if stages.options.lift else None
     builder.stop()
     built = job.results[0]
     stages.report["to"] = report.environment(target.name, built["versions"])
@@ -148,6 +149,8 @@ def build_and_prove(stages: Stages, bundle: Bundle, target: EnvSpec, environment
         stages.report["ledger"].append({**row, "why": _WHY[kind]})
     fresh = stages.start(environment, target.keras_flavour)
     prove(stages, bundle, job.folder / "out" / "saved_model", fresh, target, built["digests"])
+    if lifted is not None:
+        lift_engine.prove(stages, bundle, *lifted, fresh)
 
 
 def prove(

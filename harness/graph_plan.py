@@ -80,7 +80,10 @@ class GraphPlan:
             f"build it in {self.target_env.name} (TensorFlow {self.target_env.tensorflow}) with variables, tables and signatures",
             f"save it as {FORMAT} below {self.out}",
             "load it in a fresh process and compare outputs, gradients and variables with the recorded ones",
-        ]
+        ] + (
+            ["make layers of Keras 3 of the main signature, save model.keras, and prove it likewise"]
+            * self.options.lift
+        )
 
     @property
     def inputs(self) -> list[Path]:
@@ -104,6 +107,7 @@ class GraphPlan:
             "inputs": dict(self.choices.inputs),
             "outputs": dict(self.choices.outputs),
             "fixed": dict(self.choices.fixed),
+            "lift": self.options.lift,
             "steps": self.steps,
         }
 

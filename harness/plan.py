@@ -69,6 +69,7 @@ class Options:
         proof: ``quick`` compares in float32, ``standard`` in float64 as well where the model allows it and is not huge,
             ``full`` whatever its size.
         require_proven: share of the weights in which the probes must notice a change, or None.
+        lift: make a native Keras model of a graph as well.
     """
 
     formats: tuple[str, ...] = ()
@@ -84,6 +85,7 @@ class Options:
     code: Supplied = field(default_factory=Supplied)
     require_proven: float | None = None
     proof: str = "standard"
+    lift: bool = False
 
     @property
     def translation(self) -> dict[str, str]:

@@ -47,6 +47,7 @@ def new(command: Iterable[str] = ()) -> dict[str, Any]:
         "proven": None,
         "training": None,
         "code": [],
+        "lift": None,
         "ledger": [],
         "probes": [],
         "artifacts": [],

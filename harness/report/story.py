@@ -48,7 +48,37 @@ def evidence(report: Mapping[str, Any]) -> list[tuple[bool | None, str]]:
         found.append(_proven(report["proven"]))
     if report["training"]:
         found.append(_training(report["training"]))
+    if report.get("lift"):
+        found += lifted(report["lift"])
     return found
+
+
+def lifted(lift: Mapping[str, Any]) -> list[tuple[bool | None, str]]:
+    """What became of the native Keras model of a graph, and what was in its way."""
+    found: list[tuple[bool | None, str]] = []
+    if lift["status"] == "not lifted":
+        why = [*lift["findings"], *map(_blocked, lift["blocked"])]
+        more = f", and {len(why) - 3} more" if len(why) > 3 else ""
+        return [(None, f"There is no native Keras model of this graph: {'; '.join(why[:3])}{more}.")]
+    carried = [row for row in lift["layers"] if row["class_name"] == "GraphLayer"]
+    said = "made of Keras throughout" if not carried else f"{len(carried)} parts of it carried as graphs"
+    rows = [*lift["outputs"], *lift["gradients"]]
+    ok = all(row["ok"] for row in rows) and not lift["findings"]
+    found.append(
+        (ok, f"Native Keras model, model.keras, of {lift['signature']}: {len(lift['layers'])} layers, {said}.")
+    )
+    found.append(_compared("Outputs", "of the native Keras model", lift["outputs"]))
+    if lift["gradients"]:
+        found.append(_compared("Gradients", "by its weights", lift["gradients"]))
+    found += [(False, f"{line}.") for line in lift["findings"][:5]]
+    if carried:
+        found.append((None, f"Carried: {'; '.join(map(_blocked, lift['blocked'][:5]))}."))
+    return found
+
+
+def _blocked(row: Mapping[str, Any]) -> str:
+    name = f"{row['node']} ({row['op']}): " if row["node"] else ""
+    return f"{name}{row['reason']}"
 
 
 def measure(value: float) -> str:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from harness.report import story
 from harness.supplied import TARGET_OBJECTS
 
 _STYLE = {"verified": "bold green", "diverged": "bold red", "refused": "bold yellow", "failed": "bold red"}
@@ -33,6 +34,9 @@ def show(report: Mapping[str, Any], folder: Path, console: Console) -> None:
     for line in report["not_checked"]:
         console.print(f"Not checked: {escape(line)}", highlight=False, soft_wrap=True)
     _code(report["code"], report["artifacts"], console)
+    for holds, line in story.lifted(report["lift"]) if report.get("lift") else ():
+        mark = "[red]Differs:[/] " if holds is False else ""
+        console.print(f"{mark}{escape(line)}", highlight=False, soft_wrap=True)
     if report["ledger"]:
         _ledger(report["ledger"], console)
     status = report["status"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,19 +35,27 @@ class GraphEvidence:
         return not self.findings and all(c.ok for c in (*self.outputs, *self.gradients))
 
 
-def judge_graph(bundle: Bundle, replayed: ArrayReader, findings: list[str]) -> GraphEvidence:
-    """The evidence of one replay; ``replayed`` has arrays under the bundle's own names."""
+def judge_graph(
+    bundle: Bundle, replayed: ArrayReader, findings: list[str], *, signature: str | None = None,
+    variables: Collection[str] | None = None,
+) -> GraphEvidence:  # fmt: skip
+    """The evidence of one replay; ``replayed`` has arrays under the bundle's own names.
+
+    ``signature`` and ``variables`` say which of them the model has, where it has not all.
+    """
     depth = graph_depth(bundle.manifest["model"]["operations"])
     return GraphEvidence(
-        outputs=tuple(_outputs(bundle, replayed, depth)),
-        gradients=tuple(_gradients(bundle, replayed, depth)),
+        outputs=tuple(_outputs(bundle, replayed, depth, signature)),
+        gradients=tuple(_gradients(bundle, replayed, depth, signature, variables)),
         findings=tuple(findings),
     )
 
 
-def _outputs(bundle: Bundle, replayed: ArrayReader, depth: int) -> Iterator[Comparison]:
+def _outputs(bundle: Bundle, replayed: ArrayReader, depth: int, only: str | None) -> Iterator[Comparison]:
     reader, sets = bundle.arrays, bundle.manifest["probes"]["sets"]
     for key, signature in bundle.manifest["model"]["signatures"].items():
+        if only not in (None, key):
+            continue
         own = [row for row in sets if row["signature"] == key]
         for output in signature["outputs"]:
             golden = {row["name"]: reader.get(row["outputs"][output]) for row in own}
@@ -59,15 +67,19 @@ def _outputs(bundle: Bundle, replayed: ArrayReader, depth: int) -> Iterator[Comp
                 yield compare(label, expected, got, relative_bound(expected.dtype.name, depth), scale=scale)
 
 
-def _gradients(bundle: Bundle, replayed: ArrayReader, depth: int) -> Iterator[Comparison]:
+def _gradients(
+    bundle: Bundle, replayed: ArrayReader, depth: int, only: str | None, variables: Collection[str] | None
+) -> Iterator[Comparison]:
     reader = bundle.arrays
     for row in bundle.manifest["probes"]["sets"]:
         asked = row.get("gradients")
-        if not asked:
+        if not asked or only not in (None, row["signature"]):
             continue
         expected = {name: reader.get(array) for name, array in asked["by"].items() if array is not None}
         largest = max((float(np.abs(a).max(initial=0.0)) for a in expected.values()), default=0.0)
         for name, array in asked["by"].items():
+            if variables is not None and name not in variables:
+                continue
             label = f"{row['name']}/{row['signature']}:{name}"
             where = array or f"probe/{row['signature']}/{row['name']}/gradients/{name}"
             got = replayed.get(where) if where in replayed.entries else None

@@ -11,6 +11,8 @@ Nothing of the plan is code: layers are looked up among Keras's own, in safe mod
 import os
 from typing import Any, Dict, List
 
+import numpy as np
+
 from . import carried, compat, compat_target, from_source, source_proof, topology, training_target, transforms
 from .arrays import ArrayReader, sha256_array
 from .errors import Refusal
@@ -161,6 +163,8 @@ def _resolve(kwargs: Dict[str, Any], made: Dict[Any, Any]) -> Dict[str, Any]:
             return made[tuple(value[:3])]
         if isinstance(value, dict) and set(value) == {"tuple"}:  # an index, such as [:, 1:3]
             return tuple(_index(part) for part in value["tuple"])
+        if isinstance(value, dict) and set(value) == {"constant"}:
+            return _constant(value["constant"])
         return [value_of(item) for item in value] if isinstance(value, list) else value
 
     return {key: value_of(value) for key, value in kwargs.items() if value is not None}
@@ -168,6 +172,12 @@ def _resolve(kwargs: Dict[str, Any], made: Dict[Any, Any]) -> Dict[str, Any]:
 
 def _index(part: Any) -> Any:
     return slice(*part["slice"]) if isinstance(part, dict) else Ellipsis if part == "..." else part
+
+
+def _constant(value: Dict[str, Any]) -> Any:
+    """An array that stands in the plan; floats that JSON cannot hold are texts."""
+    items = [float(item) if isinstance(item, str) else item for item in value["values"]]
+    return np.array(items, dtype=value["dtype"]).reshape(value["shape"])
 
 
 def _alone(tensors: List[Any]) -> Any:

@@ -8,6 +8,7 @@ from .arrays import ArrayReader
 from .errors import Refusal
 from .files import read_json
 from .graphs import lower
+from .graphs.execute import all_plain
 from .graphs.prune import refuse_outside
 
 MODULE = "harness_layers"
@@ -22,6 +23,9 @@ def fill(graph: Dict[str, Any], bundle: str, reader: ArrayReader) -> int:
     for layer in graph["layers"]:
         if "graph" in layer:
             count += fill(layer["graph"], bundle, reader)
+        elif "carried" in layer and "phase" in layer["carried"]:
+            layer["config"] = _part(layer, bundle, reader)
+            count += 1
         elif "carried" in layer and "live" not in layer:
             layer["config"] = _config(layer, bundle, reader)
             count += 1
@@ -115,6 +119,37 @@ def _config(layer: Dict[str, Any], bundle: str, reader: ArrayReader) -> Dict[str
         "arrays": arrays,
         "returns_list": carried["list"],
         "trainable": carried.get("trainable", True),
+    }
+
+
+def _part(layer: Dict[str, Any], bundle: str, reader: ArrayReader) -> Dict[str, Any]:
+    """The configuration for a part of a whole graph, which the plan holds as structured nodes."""
+    import harness_layers
+
+    carried, held = layer["carried"], {}  # type: Any, Dict[str, Any]
+    whole = read_json(os.path.join(bundle, "graphs", "graph.json"))
+    phase = dict(carried["phase"], graph="part", specs=carried["inputs"])
+    nodes = carried["nodes"]
+    refuse_outside(list(_ops({"nodes": all_plain(nodes), "library": whole["library"]})))
+
+    def put(array: Any) -> str:
+        held["made/%d" % len(held)] = array
+        return "made/%d" % (len(held) - 1)
+
+    def get(name: str) -> Any:
+        return held[name] if name in held else reader.get(name)
+
+    roles = {row["role"]: row for row in carried["weights"]}
+    graph, phase = lower.traced(dict(whole, nodes=nodes), phase, roles, get, put)
+    site = {"inputs": carried["inputs"], "masks": [None] * len(carried["inputs"]), "mask": None}
+    return {
+        "origin": {"class_name": layer["origin"]},
+        "weights": carried["weights"],
+        "sites": [dict(site, inference=phase, training=phase)],
+        "graphs": {"part": graph},
+        "arrays": {name: harness_layers.pack(get(name)) for name in harness_layers.stored_arrays(graph)},
+        "returns_list": carried["list"],
+        "trainable": True,
     }
 
 

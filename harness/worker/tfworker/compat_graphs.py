@@ -21,20 +21,22 @@ def session_graph() -> Tuple[Any, Any]:
     return graph, api.Session(graph=graph, config=options)
 
 
-def variable_value(session: Any, name: str) -> Any:
-    """The value of a variable, by the name of its operation.
+def variable_values(session: Any, names: List[str]) -> List[Any]:
+    """The values of variables, by the names of their operations, in one run: every run after a change of the graph is slow.
 
-    Raises what the session raises if it was never initialised.
+    Raises what the session raises if one was never initialised.
     """
-    api = v1()
-    operation = session.graph.get_operation_by_name(name)
-    handle = operation.outputs[0]
-    if operation.type != "VarHandleOp":
-        return session.run(handle)
     from tensorflow.python.ops import gen_resource_variable_ops
 
+    api, reads = v1(), []
     with session.graph.as_default(), api.device(None):
-        return session.run(gen_resource_variable_ops.read_variable_op(handle, dtype=operation.get_attr("dtype")))
+        for name in names:
+            operation = session.graph.get_operation_by_name(name)
+            read = operation.outputs[0]
+            if operation.type == "VarHandleOp":
+                read = gen_resource_variable_ops.read_variable_op(read, dtype=operation.get_attr("dtype"))
+            reads.append(read)
+    return list(session.run(reads)) if reads else []
 
 
 def variable_shape(operation: Any) -> List[int]:

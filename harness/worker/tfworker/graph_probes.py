@@ -20,12 +20,12 @@ _RANDOM = ("Random", "Multinomial", "TruncatedNormal", "ParameterizedTruncatedNo
 
 
 def record(part: Any, trained: List[str], writer: ArrayWriter, request: Dict[str, Any]) -> Any:
-    """The ``probes`` object of a graph's manifest, and the index entries of its arrays.
+    """The ``probes`` object of a graph's manifest, the index entries of its arrays, and signature -> inputs of its sets.
 
     Raises Refusal: probes-impossible naming the signature, outputs-random naming the operations, samples-invalid.
     """
     entries, sets, dropped, refused, notes = [], [], [], [], []  # type: Any, Any, List[str], List[str], List[str]
-    given = request.get("samples")
+    given, probed = request.get("samples"), {}  # type: Any, Dict[str, Any]
     for key in sorted(part.signatures):
         one = _Signature(part, key, trained)
         found, reasons = one.generated()
@@ -36,12 +36,13 @@ def record(part: Any, trained: List[str], writer: ArrayWriter, request: Dict[str
             continue
         dropped += ["%s: %s" % (key, reason) for reason in reasons]
         one.refuse_random(found[0])
+        probed[key] = [row[2] for row in found]
         for position, row in enumerate(found):
             sets.append(one.written(row, writer, entries, position))
         notes += list(dict.fromkeys(one.notes))
     if refused:
         raise Refusal("probes-impossible", "%d signatures accept no generated input" % len(refused), refused)
-    return {"seed": probe.SEED, "sets": sets, "dropped": dropped, "notes": notes}, entries
+    return {"seed": probe.SEED, "sets": sets, "dropped": dropped, "notes": notes}, entries, probed
 
 
 class _Signature(object):

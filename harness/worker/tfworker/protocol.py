@@ -45,6 +45,7 @@ OPERATIONS = {
     "read_frozen_graph": "read_graphs",
     "build_graph": "build_graph",
     "replay_graph": "replay_graph",
+    "replay_lifted": "replay_lifted",
     "naive_load": "demo",
     "naive_matrix": "naive",
     "make_demo": "demo",

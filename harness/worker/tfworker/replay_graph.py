@@ -76,7 +76,7 @@ def _replay(
     signature = model["signatures"][probe_set["signature"]]
     given, called = {}, arguments(signature["inputs"])
     for name, array in probe_set["inputs"].items():
-        given[called[name]] = tf.constant(_typed(tf, reader.get(array), signature["inputs"][name]["dtype"]))
+        given[called[name]] = tf.constant(typed(tf, reader.get(array), signature["inputs"][name]["dtype"]))
     asked = probe_set.get("gradients")
     if not asked:
         _keep(function(**given), probe_set, writer, entries)
@@ -100,7 +100,8 @@ def _keep(outputs: Any, probe_set: Any, writer: Any, entries: Any) -> None:
             entries.append(writer.add(array, _array(outputs[name])))
 
 
-def _typed(tf: Any, array: Any, dtype: str) -> Any:
+def typed(tf: Any, array: Any, dtype: str) -> Any:
+    """An array of the bundle as TensorFlow takes it: types that numpy lacks are stored as integers."""
     kind = tf.as_dtype(dtype).as_numpy_dtype
     if array.dtype != object and array.dtype != kind:
         array = array.view(kind)

@@ -7,9 +7,9 @@ from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
-from . import compat, graph_probes
+from . import compat, graph_known, graph_probes
 from .arrays import ArrayWriter
-from .compat_graphs import table_content, v1, variable_value
+from .compat_graphs import table_content, v1, variable_values
 from .errors import Refusal
 from .files import write_json
 from .graph_part import Part
@@ -41,13 +41,20 @@ def write_graph_bundle(
         variables = _write_variables(part, trainable, promoted, writer)
         tables = _write_tables(part, writer)
         graph, constants = _write_graph(part, promoted, writer)
-    _refuse_writes(part, graph)
-    write_json(os.path.join(bundle, "graphs", "graph.json"), graph)
+    folded = {key: _folded(part, key, graph) for key in part.signatures}
+    _refuse_writes(part, graph, folded)
     files = _copy_assets(part, assets, bundle)
     context.step("record probes")
     with ArrayWriter(os.path.join(bundle, "probes.npz")) as writer:
         trained = [v["name"] for v in variables if v["trainable"]]
-        probes, recorded = graph_probes.record(part, trained, writer, request)
+        probes, recorded, probed = graph_probes.record(part, trained, writer, request)
+
+        def put(array: Any) -> str:
+            recorded.append(writer.add("known/%d" % len(recorded), array))
+            return str(recorded[-1]["name"])
+
+        graph_known.annotate(part, graph, folded, probed, put)
+    write_json(os.path.join(bundle, "graphs", "graph.json"), graph)
     manifest = _manifest(request, part, frozen)
     manifest["model"].update(variables=variables, tables=tables, assets=files, tags=tags)
     manifest["arrays"] = [v.pop("entry") for v in variables] + [e for t in tables for e in t.pop("entries")]
@@ -60,17 +67,12 @@ def write_graph_bundle(
 
 def _write_variables(part: Part, trainable: List[str], promoted: Dict[str, Any], writer: ArrayWriter) -> List[Any]:
     trained, lost, rows = set(trainable), [], []  # type: Any, List[str], List[Any]
-    for operation in part.operations:
-        if operation.type in VARIABLES + ("VarHandleOp",):
-            try:
-                value = variable_value(part.session, operation.name)
-            except Exception as error:
-                lost.append("%s: %s" % (operation.name, str(error).strip().splitlines()[0][:200]))
-                continue
-            rows.append((operation.name, value, operation.name in trained, False))
-        elif operation.name in promoted:
-            value = part.session.run(operation.outputs[0])
-            rows.append((operation.name, value, promoted[operation.name], True))
+    names = [op.name for op in part.operations if op.type in VARIABLES + ("VarHandleOp",)]
+    for name, value in zip(names, _values(part, names, lost)):
+        rows.append((name, value, name in trained, False))
+    constants = [op for op in part.operations if op.name in promoted]
+    for operation, value in zip(constants, part.session.run([op.outputs[0] for op in constants]) if constants else []):
+        rows.append((operation.name, value, promoted[operation.name], True))
     if lost:
         raise Refusal("variables-missing", "%d variables have no value in the file" % len(lost), lost)
     out = []  # type: List[Any]
@@ -85,6 +87,21 @@ def _write_variables(part: Part, trainable: List[str], promoted: Dict[str, Any],
         }
         out.append(dict(row, was_constant=was_constant, entry=entry))
     return out
+
+
+def _values(part: Part, names: List[str], lost: List[str]) -> List[Any]:
+    """The values of variables; sentences about those that have none are added to ``lost``."""
+    try:
+        return variable_values(part.session, names)
+    except Exception:  # one of them at least has no value: which, only trying each tells
+        found = []
+        for name in names:
+            try:
+                found += variable_values(part.session, [name])
+            except Exception as error:
+                lost.append("%s: %s" % (name, str(error).strip().splitlines()[0][:200]))
+                found.append(None)
+        return found
 
 
 #: consumers -> inputs at which they take weights, and those of them that training would not touch by gradients
@@ -202,17 +219,15 @@ def _folded(part: Part, key: str, graph: Any) -> List[Any]:
     return prepare.folded(graph["nodes"], fed, [spec["tensor"] for spec in outputs.values()])
 
 
-def _refuse_writes(part: Part, graph: Any) -> None:
+def _refuse_writes(part: Part, graph: Any, folded: Dict[str, Any]) -> None:
     """Raise Refusal ops-unsupported where calling a signature changes a variable, or reaches outside of the graph."""
     found = []  # type: List[str]
-    reaching = [
-        name for key in part.signatures for name in prepare.outside(_folded(part, key, graph), graph["library"])
-    ]
+    reaching = [name for key in part.signatures for name in prepare.outside(folded[key], graph["library"])]
     if reaching:
         message = "%d operations reach outside of the graph, which is never carried" % len(reaching)
         raise Refusal("ops-unsupported", message, sorted(set(reaching)))
     for key in part.signatures:
-        found += ["%s: %s changes a variable" % (key, node) for node in prepare.writes(_folded(part, key, graph))]
+        found += ["%s: %s changes a variable" % (key, node) for node in prepare.writes(folded[key])]
     if found:
         remedy = "Fix the phase to inference with --fix-tensor NAME=false if these are updates of training."
         raise Refusal("ops-unsupported", "%d operations of signatures change variables" % len(found), found, remedy)

@@ -28,7 +28,7 @@ class Executor(object):
 
         self.tf = compat.import_tensorflow()
         self.nodes = neutral["nodes"]
-        plain = {node["name"]: node for node in _all_plain(self.nodes)}
+        plain = {node["name"]: node for node in all_plain(self.nodes)}
         self._graph = Graph(dict(neutral, nodes=list(plain.values())), array)
         self._protos = {node.name: node for node in self._graph.graph_def.node}
 
@@ -181,13 +181,14 @@ class Executor(object):
         return True
 
 
-def _all_plain(nodes: List[Node]) -> List[Node]:
+def all_plain(nodes: List[Node]) -> List[Node]:
+    """The nodes that are operations, those of inner graphs included."""
     found = []  # type: List[Node]
     for node in nodes:
         if node["op"] not in STRUCTURED:
             found.append(node)
         for graph in edges.inner_graphs(node):
-            found += _all_plain(graph["nodes"])
+            found += all_plain(graph["nodes"])
     return found
 
 

@@ -31,7 +31,6 @@ def lowered(
         raise Refusal(
             "model-unsupported", "it updates weights beside a loop of TensorFlow 1.12, which is not carried yet"
         )
-    tf = compat.import_tensorflow()
     names = phase["inputs"] + [name for name in phase["masks"] if name]
     fetches = [name for name, _, _ in phase["outputs"]]
     given = [{"name": _node(name), "op": "Placeholder", "inputs": [], "attrs": {}} for name in names]
@@ -39,7 +38,17 @@ def lowered(
         nodes, _ = prepared(given + graph["nodes"], names, fetches)
     except (Unsupported, ValueError) as error:
         raise Refusal("model-unsupported", "its control flow cannot be untangled: %s" % error)
-    executor = Executor(dict(graph, nodes=nodes), get)
+    return traced(dict(graph, nodes=nodes), phase, weights, get, put)
+
+
+def traced(
+    graph: Dict[str, Any], phase: Dict[str, Any], weights: Dict[str, Any], get: Callable[[str], Any], put: neutral.Put
+) -> Tuple[Dict[str, Any], Dict[str, Any]]:
+    """(graph, phase) of a structured graph (see ``control_flow``), traced in this TensorFlow."""
+    tf = compat.import_tensorflow()
+    names = phase["inputs"] + [name for name in phase["masks"] if name]
+    fetches = [name for name, _, _ in phase["outputs"]]
+    executor = Executor(graph, get)
     variables = {}
     for name, role in phase["variables"].items():
         row = weights[role]

@@ -1,0 +1,116 @@
+"""Operation ``replay_lifted``: load a lifted model as any user would, run the probes of its signature, and take gradients.
+
+Request: ``{"op": "replay_lifted", "model": "in/model.keras", "bundle": "in/bundle", "plan": "in/lift.json",
+"outputs": "out/outputs.npz", "index": "out/outputs.json"}``
+
+The plan holds ``signature``, ``inputs`` and ``outputs`` (arguments in the order of the model's own), and ``weights``
+(array -> ``layer``, ``role``, ``transforms``, ``variable``). Runs in a process of its own that has built nothing and in which
+no custom object is registered, unless the plan says that parts are ``carried``. Gradients are given in the layout of the
+source, under the bundle's own names.
+"""
+
+import os
+from typing import Any, Dict, List
+
+import numpy as np
+
+from . import carried, compat, transforms
+from .arrays import ArrayReader, ArrayWriter
+from .build_model import layer_at
+from .errors import Refusal
+from .files import read_json, write_json
+from .replay_graph import typed
+from .roles import digests_of, roles_of
+
+
+def replay_lifted(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
+    """Write outputs and gradients under the bundle's own array names; return what else was seen of the model."""
+    tf, keras = compat.import_tensorflow(), compat.import_keras("keras3")
+    manifest, plan = read_json(os.path.join(request["bundle"], "manifest.json")), read_json(request["plan"])
+    reader = ArrayReader(request["bundle"], manifest["arrays"])
+    if plan.get("carried"):
+        carried.register()
+    context.step("load the lifted model")
+    try:
+        model = keras.models.load_model(request["model"], compile=False)
+    except Exception as error:
+        what = "%s: %s" % (type(error).__name__, str(error).strip()[:2000])
+        raise Refusal(
+            "model-not-loadable", "Keras %s cannot load the lifted model" % compat.keras_version(keras), [what]
+        )
+    variables = _variables(model, plan)
+    entries = []  # type: List[Dict[str, Any]]
+    context.step("replay the probes")
+    with ArrayWriter(request["outputs"]) as writer:
+        for probe_set in manifest["probes"]["sets"]:
+            if probe_set["signature"] == plan["signature"]:
+                _Replay(tf, model, manifest["model"], plan, variables, reader).run(probe_set, writer, entries)
+    write_json(request["index"], {"arrays": entries})
+    return {
+        "versions": compat.versions(keras),
+        "digests": digests_of(keras, model),
+        "trainable": {array: bool(variable.trainable) for array, variable in variables.items()},
+        "parameters": int(model.count_params()),
+        "layers": [[layer.name, type(layer).__module__.split(".")[0]] for layer in model.layers],
+    }
+
+
+def _variables(model: Any, plan: Dict[str, Any]) -> Dict[str, Any]:
+    """Array -> the variable that holds it."""
+    found = {}  # type: Dict[str, Any]
+    for array, row in plan["weights"].items():
+        roles = dict(roles_of(layer_at(model, row["layer"])))
+        found[array] = roles[row["role"]]
+    return found
+
+
+class _Replay(object):
+    def __init__(self, tf: Any, model: Any, described: Any, plan: Any, variables: Any, reader: ArrayReader) -> None:
+        self.tf, self.model, self.plan, self.variables, self.reader = tf, model, plan, variables, reader
+        self.signature = described["signatures"][plan["signature"]]
+        self.shapes = {row["array"]: row["shape"] for row in described["variables"]}
+
+    def run(self, probe_set: Any, writer: ArrayWriter, entries: List[Any]) -> None:
+        """Outputs of one probe set and, where they were recorded, gradients."""
+        given = []
+        for name in self.plan["inputs"]:
+            array = self.reader.get(probe_set["inputs"][name])
+            given.append(self.tf.constant(typed(self.tf, array, self.signature["inputs"][name]["dtype"])))
+        with self.tf.GradientTape() as tape:
+            made = self.model(given[0] if len(given) == 1 else given, training=False)
+        made = dict(zip(self.plan["outputs"], made if isinstance(made, (list, tuple)) else [made]))
+        for name, array in probe_set["outputs"].items():
+            entries.append(writer.add(array, np.asarray(made[name].numpy())))
+        if probe_set.get("gradients"):
+            self._gradients(probe_set, made, tape, writer, entries)
+
+    def _gradients(self, probe_set: Any, made: Any, tape: Any, writer: ArrayWriter, entries: List[Any]) -> None:
+        asked = probe_set["gradients"]
+        weights = {row["variable"]: array for array, row in self.plan["weights"].items()}
+        by = [name for name in asked["by"] if name in weights and self.variables[weights[name]].trainable]
+        names = sorted(asked["cotangents"])
+        cotangents = [self.tf.constant(self.reader.get(asked["cotangents"][name])) for name in names]
+        found = tape.gradient(
+            [made[name] for name in names],
+            [self.variables[weights[name]].value for name in by],
+            output_gradients=cotangents,
+        )
+        for name, gradient in zip(by, found):
+            if gradient is None:
+                continue
+            array = weights[name]
+            value = _as_in_source(
+                self.tf.convert_to_tensor(gradient).numpy(),
+                self.plan["weights"][array]["transforms"],
+                self.shapes[array],
+            )
+            where = asked["by"][name] or "probe/%s/%s/gradients/%s" % (probe_set["signature"], probe_set["name"], name)
+            entries.append(writer.add(where, value))
+
+
+def _as_in_source(gradient: Any, steps: List[Any], shape: List[int]) -> Any:
+    """A gradient by a weight in the order in which the source has its elements; transforms only move them."""
+    places = transforms.apply(np.arange(int(np.prod(shape, dtype=np.int64))).reshape(shape), steps)
+    out = np.empty(places.size, dtype=gradient.dtype)
+    out[places.ravel()] = gradient.ravel()
+    return out.reshape(shape)
