@@ -70,6 +70,15 @@ def lifted(lift: Mapping[str, Any]) -> list[tuple[bool | None, str]]:
     found.append(_compared("Outputs", "of the native Keras model", lift["outputs"]))
     if lift["gradients"]:
         found.append(_compared("Gradients", "by its weights", lift["gradients"]))
+    if lift["knees"]:
+        far = measure(max(row["distance"] for row in lift["knees"]))
+        line = f"{len(lift['knees'])} units lie within rounding of the knee of their activation (at most {far} of the largest"
+        found.append(
+            (
+                None,
+                f"{line} value beside them), on its other side in the source; gradients were compared with them there.",
+            )
+        )
     found += [(False, f"{line}.") for line in lift["findings"][:5]]
     if carried:
         found.append((None, f"Carried: {'; '.join(map(_blocked, lift['blocked'][:5]))}."))

@@ -1,12 +1,13 @@
 """Operation ``replay_lifted``: load a lifted model as any user would, run the probes of its signature, and take gradients.
 
 Request: ``{"op": "replay_lifted", "model": "in/model.keras", "bundle": "in/bundle", "plan": "in/lift.json",
-"outputs": "out/outputs.npz", "index": "out/outputs.json"}``
+"outputs": "out/outputs.npz", "index": "out/outputs.json", "knees": null or {"reach", "bound"}}``
 
 The plan holds ``signature``, ``inputs`` and ``outputs`` (arguments in the order of the model's own), and ``weights``
 (array -> ``layer``, ``role``, ``transforms``, ``variable``). Runs in a process of its own that has built nothing and in which
 no custom object is registered, unless the plan says that parts are ``carried``. Gradients are given in the layout of the
-source, under the bundle's own names.
+source, under the bundle's own names. With ``knees`` those units are looked for whose side of a knee explains gradients that
+differ (see the module of that name).
 """
 
 import os
@@ -19,6 +20,7 @@ from .arrays import ArrayReader, ArrayWriter
 from .build_model import layer_at
 from .errors import Refusal
 from .files import read_json, write_json
+from .knees import Knees
 from .replay_graph import typed
 from .roles import digests_of, roles_of
 
@@ -39,17 +41,19 @@ def replay_lifted(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
             "model-not-loadable", "Keras %s cannot load the lifted model" % compat.keras_version(keras), [what]
         )
     variables = _variables(model, plan)
-    entries = []  # type: List[Dict[str, Any]]
+    entries, units = [], []  # type: List[Dict[str, Any]], List[Any]
     context.step("replay the probes")
     with ArrayWriter(request["outputs"]) as writer:
         for probe_set in manifest["probes"]["sets"]:
             if probe_set["signature"] == plan["signature"]:
-                _Replay(tf, model, manifest["model"], plan, variables, reader).run(probe_set, writer, entries)
+                replay = _Replay(tf, model, manifest["model"], plan, variables, reader)
+                units += replay.run(probe_set, writer, entries, request.get("knees"))
     write_json(request["index"], {"arrays": entries})
     return {
         "versions": compat.versions(keras),
         "digests": digests_of(keras, model),
         "trainable": {array: bool(variable.trainable) for array, variable in variables.items()},
+        "knees": units,
         "parameters": int(model.count_params()),
         "layers": [[layer.name, type(layer).__module__.split(".")[0]] for layer in model.layers],
     }
@@ -70,42 +74,55 @@ class _Replay(object):
         self.signature = described["signatures"][plan["signature"]]
         self.shapes = {row["array"]: row["shape"] for row in described["variables"]}
 
-    def run(self, probe_set: Any, writer: ArrayWriter, entries: List[Any]) -> None:
-        """Outputs of one probe set and, where they were recorded, gradients."""
+    def run(self, probe_set: Any, writer: ArrayWriter, entries: List[Any], knees: Any) -> List[Any]:
+        """Outputs of one probe set and, where they were recorded, gradients; returns the units that were moved."""
         given = []
         for name in self.plan["inputs"]:
             array = self.reader.get(probe_set["inputs"][name])
             given.append(self.tf.constant(typed(self.tf, array, self.signature["inputs"][name]["dtype"])))
-        with self.tf.GradientTape() as tape:
-            made = self.model(given[0] if len(given) == 1 else given, training=False)
-        made = dict(zip(self.plan["outputs"], made if isinstance(made, (list, tuple)) else [made]))
+        made = self._outputs(self.model, given)
         for name, array in probe_set["outputs"].items():
             entries.append(writer.add(array, np.asarray(made[name].numpy())))
-        if probe_set.get("gradients"):
-            self._gradients(probe_set, made, tape, writer, entries)
+        return self._gradients(probe_set, given, writer, entries, knees) if probe_set.get("gradients") else []
 
-    def _gradients(self, probe_set: Any, made: Any, tape: Any, writer: ArrayWriter, entries: List[Any]) -> None:
-        asked = probe_set["gradients"]
+    def _outputs(self, model: Any, given: List[Any]) -> Dict[str, Any]:
+        made = model(given[0] if len(given) == 1 else given, training=False)
+        return dict(zip(self.plan["outputs"], made if isinstance(made, (list, tuple)) else [made]))
+
+    def _gradients(
+        self, probe_set: Any, given: List[Any], writer: ArrayWriter, entries: List[Any], knees: Any
+    ) -> List[Any]:
+        asked, tf, units = probe_set["gradients"], self.tf, []  # type: Any, Any, List[Any]
         weights = {row["variable"]: array for array, row in self.plan["weights"].items()}
         by = [name for name in asked["by"] if name in weights and self.variables[weights[name]].trainable]
         names = sorted(asked["cotangents"])
-        cotangents = [self.tf.constant(self.reader.get(asked["cotangents"][name])) for name in names]
-        found = tape.gradient(
-            [made[name] for name in names],
-            [self.variables[weights[name]].value for name in by],
-            output_gradients=cotangents,
-        )
-        for name, gradient in zip(by, found):
-            if gradient is None:
-                continue
-            array = weights[name]
-            value = _as_in_source(
-                self.tf.convert_to_tensor(gradient).numpy(),
-                self.plan["weights"][array]["transforms"],
-                self.shapes[array],
+        cotangents = [tf.constant(self.reader.get(asked["cotangents"][name])) for name in names]
+        sources = [self.variables[weights[name]].value for name in by]
+
+        def gradients(model: Any) -> List[Any]:
+            with tf.GradientTape() as tape:
+                made = self._outputs(model, given)
+            found = tape.gradient([made[name] for name in names], sources, output_gradients=cotangents)
+            return [None if g is None else tf.convert_to_tensor(g).numpy() for g in found]
+
+        found = gradients(self.model)
+        if knees and None not in found and None not in [asked["by"][name] for name in by]:
+            expected = [
+                transforms.apply(self.reader.get(asked["by"][n]), self.plan["weights"][weights[n]]["transforms"])
+                for n in by
+            ]
+            done = Knees(compat.import_keras("keras3"), self.model).matched(
+                gradients, expected, knees["reach"], knees["bound"]
             )
-            where = asked["by"][name] or "probe/%s/%s/gradients/%s" % (probe_set["signature"], probe_set["name"], name)
-            entries.append(writer.add(where, value))
+            found, units = done["gradients"], [dict(unit, probe=probe_set["name"]) for unit in done["units"]]
+        for name, gradient in zip(by, found):
+            if gradient is not None:
+                array = weights[name]
+                value = _as_in_source(gradient, self.plan["weights"][array]["transforms"], self.shapes[array])
+                where = asked["by"][name]
+                where = where or "probe/%s/%s/gradients/%s" % (probe_set["signature"], probe_set["name"], name)
+                entries.append(writer.add(where, value))
+        return units
 
 
 def _as_in_source(gradient: Any, steps: List[Any], shape: List[int]) -> Any:

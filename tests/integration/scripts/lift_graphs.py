@@ -75,7 +75,10 @@ def application(name, folder):
         kernel, bias = model.trainable_weights[-2:]
         spread = np.std(session.run(logits, {model.input: images}))
         session.run([tf.assign(kernel, kernel / spread), tf.assign(bias, bias / spread)])
-        outputs = {"logits": tf.identity(logits, "logits"), "predictions": tf.identity(model.output, "predictions")}
+        outputs = {
+            "logits": tf.identity(logits, "exported/logits"),
+            "predictions": tf.identity(model.output, "exported/predictions"),
+        }
         export(session, folder, form, {"images": model.input}, outputs)
 
 
