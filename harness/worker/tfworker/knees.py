@@ -30,8 +30,9 @@ class Knees(object):
         def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
             if not _places(layer):
                 return layer(*args, **kwargs)
-            nudges[layer.name] = (Nudge(name=layer.name + "_nudge"), _places(layer))
-            return layer(nudges[layer.name][0](args[0]), *args[1:], **kwargs)
+            name = layer.name if layer.name not in nudges else "%s_%d" % (layer.name, len(nudges))
+            nudges[name] = (Nudge(name=name + "_nudge"), _places(layer))
+            return layer(nudges[name][0](args[0]), *args[1:], **kwargs)
 
         self.model = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
 

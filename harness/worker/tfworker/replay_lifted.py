@@ -31,7 +31,7 @@ def replay_lifted(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     manifest, plan = read_json(os.path.join(request["bundle"], "manifest.json")), read_json(request["plan"])
     reader = ArrayReader(request["bundle"], manifest["arrays"])
     if plan.get("carried"):
-        carried.register()
+        carried.register(keras)
     context.step("load the lifted model")
     try:
         model = keras.models.load_model(request["model"], compile=False)
@@ -106,7 +106,7 @@ class _Replay(object):
             return [None if g is None else tf.convert_to_tensor(g).numpy() for g in found]
 
         found = gradients(self.model)
-        if knees and None not in found and None not in [asked["by"][name] for name in by]:
+        if knees and all(g is not None for g in found) and all(asked["by"][name] for name in by):
             expected = [
                 transforms.apply(self.reader.get(asked["by"][n]), self.plan["weights"][weights[n]]["transforms"])
                 for n in by
