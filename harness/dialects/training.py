@@ -174,6 +174,9 @@ def _metrics(plan: TrainingPlan, found: Any, outputs: list[str]) -> list[list[An
 
 
 def _metric(plan: TrainingPlan, metric: Any) -> Any:
+    if metric in ("logcosh", "log_cosh"):  # as a function, no later version finds it by this name
+        plan.note("metrics", metric, "LogCoshError", "same metric, as a class")
+        return {"class_name": "LogCoshError", "config": {}}
     if isinstance(metric, str) and (metric in _METRICS or metric in _METRICS.values()):
         new = _METRICS.get(metric, metric)
         if new != metric:

@@ -44,7 +44,8 @@ def optimizer(plan: TrainingPlan, found: Mapping[str, Any], flavour: str) -> Non
         plan.not_carried.append(f"optimizer: {reason}")
         return
     config: dict[str, Any] = {k: old[k] for k in _HYPERPARAMETERS[name] if old.get(k) is not None}
-    config |= {key: old[key] for key in _BASE if old.get(key) is not None}
+    if home.style == "modern":
+        config |= {key: old[key] for key in _BASE if old.get(key) is not None}
     _defaults(name, config, found["family"])
     rate = old.get("learning_rate", old.get("lr"))
     if "learning_rate" not in old:
@@ -103,7 +104,7 @@ def _without_place(name: str, old: Mapping[str, Any], family: str, home: Home) -
     if home.style != "v2":
         return None
     if family == "modern":
-        set_ = [key for key in _BASE if old.get(key) and key != "ema_momentum"]
+        set_ = [key for key in ("weight_decay", "global_clipnorm", "use_ema") if old.get(key)]
         if name in PINNED or set_:
             return f"{home.name} has no {name} with the formula of TensorFlow 2.11 and later" + (
                 f" ({', '.join(set_)})" if set_ else ""

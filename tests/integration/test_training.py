@@ -189,7 +189,7 @@ def test_training_goes_on_in_keras_2(
     bad = {name: (s["wrong"], s["step"]) for name, s in found.items() if s["step"]["status"] != "equal" or not s["ok"]}
     assert bad == {}
     assert all(s["slots"]["total"] and s["slots"]["equal"] == s["slots"]["total"] for s in found.values())
-    assert {s["iterations"] for s in found.values()} == {3}
+    assert {s["iterations"] for name, s in found.items() if name.startswith("tf1.15")} == {3}
     legacy = {name for name, s in found.items() if s["optimizer"].get("legacy")}
     assert legacy == ({name for name in found if name.startswith("tf1")} if form == "h5" else set())
     other = {name for name, s in found.items() if s["step"]["native_formula"] is not None}

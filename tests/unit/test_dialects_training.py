@@ -290,3 +290,15 @@ def test_nadam_of_tensorflow_2_15_starts_its_schedule_anew() -> None:
     plan = translate(model("Nadam", ADAM, family="modern", **state))
     assert plan.scalars == {"iterations": 7}
     assert [(k["what"], k["weights"]) for k in plan.known] == [("schedule of Nadam", ["dense/kernel"])]
+
+
+def test_a_modern_optimizer_without_its_own_options_goes_to_tensorflow_2_3() -> None:
+    config = {**ADAM, "learning_rate": 0.01, "weight_decay": None, "use_ema": False, "ema_momentum": 0.99}
+    plan = translate(model("Adam", config, family="modern"), home=TF23)
+    assert plan.optimizer is not None
+    assert set(plan.optimizer["config"]) == {"learning_rate", "beta_1", "beta_2", "epsilon", "amsgrad"}
+
+
+def test_a_metric_that_is_found_as_a_class_only() -> None:
+    plan = translate(model("Adam", ADAM, compiled={"metrics": ["logcosh", "mae"]}))
+    assert plan.metrics == [[{"class_name": "LogCoshError", "config": {}}, "mean_absolute_error"]]
