@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from harness.errors import CATALOGUE, ErrorKind, Exit
 from harness.regress import baseline, matrix, tables
@@ -57,7 +60,50 @@ def support_page() -> str:
     return tables.support_matrix(pairs)
 
 
-PAGES = {"errors.md": errors_page, "support-matrix.md": support_page}
+FAULTS = DOCS.parent / "tests" / "golden" / "faults.json"
+STAGES = ("start", "export", "translate", "import", "verify", "report", "whole run", "environment build")
+FAULTS_INTRO = """# Faults
+
+<!-- Generated from tests/golden/faults.json by `python docs/generate.py`; the tests that cause the faults write that file. -->
+
+What comes of a run when something breaks under it. Every line is a test that breaks it: the table holds what the command
+ended with then, and the tests fail when that changes. In each case an earlier good result stays as it was to the last
+byte, no process is left, nothing half-written takes the place of a result, and the next run works. What a killed host
+could not tidy up, the next run on the same output does.
+
+A run belongs to the output folder: two at once are each whole, and the last one stands. Its name changes hands in one
+step, where the file system can do that (Linux; not on some network file systems)."""
+
+
+def faults_page() -> str:
+    """The text of ``docs/faults.md``."""
+    rows = json.loads(FAULTS.read_text(encoding="utf-8"))
+    cells = {(row["fault"], row["backend"], row["stage"]): _ending(row) for row in rows}
+    lines = [FAULTS_INTRO, "", f"| fault | backend | {' | '.join(STAGES)} |", "|---" * (len(STAGES) + 2) + "|"]
+    for fault, backend in dict.fromkeys((row["fault"], row["backend"]) for row in rows):
+        found = [cells.get((fault, backend, stage), "") for stage in STAGES]
+        lines.append(f"| {fault} | {backend} | {' | '.join(found)} |")
+    lines += [
+        "",
+        "A cell is the exit status and the [code](errors.md) of the message; a signal stands where the command itself",
+        "was killed. An empty cell is a fault that cannot happen there, or that another cell stands for.",
+        "",
+    ]
+    lines += ["## What is said", "", "| fault | stage | backend | message | test |", "|---|---|---|---|---|"]
+    for row in rows:
+        message = row["message"].replace("|", "\\|").replace("<", "&lt;") or "(nothing: it was killed, or it works)"
+        lines.append(f"| {row['fault']} | {row['stage']} | {row['backend']} | {message} | `{row['test']}` |")
+    return "\n".join(lines) + "\n"
+
+
+def _ending(row: dict[str, Any]) -> str:
+    status, code = row["exit_status"], row["code"]
+    if status < 0:
+        return signal.Signals(-status).name
+    return f"{status} {code}" if status == 0 else f"{status}" if code == "-" else f"{status} `{code}`"
+
+
+PAGES = {"faults.md": faults_page, "errors.md": errors_page, "support-matrix.md": support_page}
 
 
 def main(arguments: list[str]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -61,7 +62,15 @@ Exit status:
 
 def main() -> None:
     """Entry point of ``python -m harness`` and of the console script."""
+    # A cancelled job, a closed terminal: tidied up like Ctrl-C, which ends the workers and removes what is half-made.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _ended_by)
     sys.exit(_guarded(sys.argv[1:]))
+
+
+def _ended_by(number: int, _frame: object) -> None:
+    sys.exit(128 + number)
 
 
 def _guarded(arguments: list[str]) -> int:

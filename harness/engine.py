@@ -21,7 +21,7 @@ from harness.backends import Environment, Progress
 from harness.bundle import Bundle, is_graph
 from harness.dialects import Translation
 from harness.envspec import EnvSpec
-from harness.errors import Exit, HarnessError
+from harness.errors import CATALOGUE, Exit, HarnessError
 from harness.job import Job, Worker
 from harness.plan import FORMS, Options, Plan, form_of, given_name
 from harness.report import pages, story
@@ -31,7 +31,7 @@ from harness.verify.tolerance import noticed
 from harness.worker.tfworker.arrays import ArrayReader, DigestError
 from harness.worker.tfworker.files import FormatError, read_json, write_json
 from harness.worker.tfworker.transforms import ROUNDING
-from harness.workspace import FULL, Workspace
+from harness.workspace import FULL, LOST, Workspace
 
 #: written beside a model that needs it to load
 LAYERS_MODULE = "harness_layers.py"
@@ -60,12 +60,15 @@ class Stages:
     bundle: Bundle | None = None
     rounded: str | None = None
     not_exact: dict[str, str | None] = field(default_factory=dict)
+    #: what is done now, for messages
+    stage: str = "start"
     _count: int = field(default=0)
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
         """Add the seconds that a stage takes to the report."""
         started = time.monotonic()
+        self.stage = name
         try:
             yield
         finally:
@@ -207,19 +210,41 @@ def run_stages(
         )  # fmt: skip
         try:
             with stages.timed("total"):
+                stages.stage = "start"
                 body(stages)
         except HarnessError as error:
             if error.kind.exit_status is Exit.USAGE:
                 raise  # a fault of the call, found late: like any other of them it leaves nothing behind
             report.set_error(stages.report, error)
         except (OSError, FormatError) as error:
-            report.set_error(stages.report, _foreseen(error))
+            report.set_error(stages.report, _foreseen(error, stages.stage))
         finally:
             stages.stack.close()
-        keep = options.keep_jobs or stages.report["status"] in ("failed", "diverged")
-        _point_at_final(stages)
-        also = pages.render(stages.report, stages.bundle)
-        return Outcome(report=stages.report, folder=stages.space.publish(stages.report, keep_jobs=keep, also=also))
+        return Outcome(report=stages.report, folder=_publish(stages))
+
+
+def _publish(stages: Stages) -> Path:
+    """Write the report in all its forms and move the folder to its final place.
+
+    Raises:
+        HarnessError: what had ended the run, if anything had, else why there is no report.
+    """
+    keep = stages.options.keep_jobs or stages.report["status"] in ("failed", "diverged")
+    _point_at_final(stages)
+    also = pages.render(stages.report, stages.bundle)
+    try:
+        return stages.space.publish(stages.report, keep_jobs=keep, also=also)
+    except HarnessError as error:
+        first = stages.report["error"]
+        if first is None:
+            raise
+        details = [line for line in first["details"] if not line.startswith("job folder:")]
+        details.append(f"no report and no job folder was left: {error.message}")
+        remedies = [CATALOGUE[first["code"]].remedy, error.remedy]
+        remedy = " ".join(
+            remedies[first["code"] in (error.code, "worker-crashed") :]
+        )  # no job folder is there to look at
+        raise HarnessError(first["code"], first["message"], details=details, remedy=remedy) from error
 
 
 def _point_at_final(stages: Stages) -> None:
@@ -232,12 +257,15 @@ def _point_at_final(stages: Stages) -> None:
         error["details"] = [line.replace(made, final) for line in error["details"]]
 
 
-def _foreseen(error: OSError | FormatError) -> HarnessError:
+def _foreseen(error: OSError | FormatError, stage: str) -> HarnessError:
     """The typed form of what may go wrong with files on the host's side."""
     if isinstance(error, FormatError):
         return HarnessError("bundle-corrupt" if isinstance(error, DigestError) else "bundle-invalid", f"{error}.")
+    what = f"(stage {stage}), while the host used {error.filename or 'the output'}"
     if error.errno in FULL:
-        return HarnessError("no-space", f"The disk filled up while writing {error.filename or 'the output'}.")
+        return HarnessError("no-space", f"The disk filled up {what}.")
+    if error.errno in LOST:
+        return HarnessError("output-lost", f"{error.strerror} {what}.")
     return HarnessError("internal", f"{type(error).__name__}: {error}")
 
 
@@ -343,7 +371,8 @@ def translation_of(bundle: Bundle, target: EnvSpec, options: Options) -> Transla
 
 def _import(stages: Stages, bundle: Bundle, target: EnvSpec, worker: Worker) -> dict[str, Path]:
     """Build and save the model; returns the saved forms by format."""
-    done = translation_of(bundle, target, stages.options)
+    with stages.timed("translate"):
+        done = translation_of(bundle, target, stages.options)
     stages.report["ledger"] = report.ledger(done.ledger)
     stages.renamed, stages.rounded = done.renamed, rounded_weights(done.weights)
     stages.report["code"] = report.code(bundle.manifest)

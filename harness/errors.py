@@ -102,6 +102,8 @@ CATALOGUE: dict[str, ErrorKind] = dict(
         _kind("worker-timeout", Exit.WORKER, "The process inside the environment exceeded its time limit and was ended.", "Raise `--timeout`, or look at the last step below."),
         _kind("worker-bug", Exit.WORKER, "The program inside the environment failed unexpectedly.", "Please report it with the traceback in the job folder."),
         _kind("worker-protocol", Exit.WORKER, "Host and worker do not understand each other.", "Host and worker must come from the same checkout."),
+        _kind("memory-exhausted", Exit.WORKER, "The memory that a worker may use was not enough.", "Give it more with `--memory`, or run on a machine that has more."),
+        _kind("output-lost", Exit.WORKER, "The file system failed or became read-only after the run had begun.", "Look at the file system of the output folder (read-only, network, hardware), then run again."),
         _kind("no-space", Exit.WORKER, "The disk is full.", "Free space in the output folder's file system, then run again."),
         # The harness itself.
         _kind("interrupted", Exit.INTERRUPTED, "Stopped by the user.", "Run again; nothing half-written was left."),

@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,13 @@ from harness.errors import CATALOGUE, HarnessError
 from harness.worker.tfworker.files import FormatError, read_json, write_json
 
 PROTOCOL = 1
+#: a worker that had no room for its response (tfworker/protocol.py)
+EXIT_FULL = 12
 LOG_TAIL = 30
+#: what allocators and TensorFlow write when they get none
+_NO_MEMORY = ("std::bad_alloc", "MemoryError", "OOM when allocating", "Cannot allocate memory")
+#: codes of what may happen to any job: the message says to which
+_ANY_JOB = ("no-space", "output-lost", "memory-exhausted")
 Progress = Callable[[str], None]
 
 
@@ -94,7 +100,12 @@ class Worker:
         job.write()
         self.running.submit(job.folder)
         self._wait(job, timeout_s, progress)
-        return _read(job)
+        try:
+            return _read(job)
+        except HarnessError as error:
+            if error.code == "worker-bug" and (wrong := self.environment.damage()):
+                raise _unhealthy(job, self, wrong, error.details) from error
+            raise
 
     def _wait(self, job: Job, timeout_s: float, progress: Progress | None) -> None:
         """Return when the job has ended; the process dying or the limit passing is an error."""
@@ -157,16 +168,36 @@ def _where(job: Job, worker: Worker) -> list[str]:
 
 
 def _crash(job: Job, worker: Worker, status: int, last: str) -> HarnessError:
+    """The error for a worker that ended without an answer; looks for what is known of the reason."""
+    name = worker.environment.spec.name
+    if status == EXIT_FULL:
+        return HarnessError("no-space", f"The disk filled up while the job {job.name} ran in {name}.")
+    if status > 0 and (wrong := worker.environment.damage()):
+        return _unhealthy(job, worker, wrong, _where(job, worker))
     how = f"ended with status {status}"
     if status < 0:
         how = f"was killed by signal {-status} ({signal.Signals(-status).name})"
-    why = worker.running.why() or ("The system may have run out of memory." if status == -signal.SIGKILL else "")
+    why = worker.running.why()
+    code, where = why.code if why else "worker-crashed", _where(job, worker)
+    if code == "worker-crashed" and any(word in line for line in where for word in _NO_MEMORY):
+        code = "memory-exhausted"
+    replay = f"The job folder was kept; run that job alone with: {worker.environment.replay(job.folder)}"
     return HarnessError(
-        "worker-crashed",
-        f"The worker for the job {job.name} in {worker.environment.spec.name} {how}; "
-        f"its last step was: {last or 'starting'}." + (f" {why}" if why else ""),
-        details=_where(job, worker),
-        remedy=f"The job folder was kept; run that job alone with: {worker.environment.replay(job.folder)}",
+        code,
+        f"The worker for the job {job.name} in {name} {how}; its last step was: {last or 'starting'}."
+        + (f" {why.sentence}" if why else ""),
+        details=where,
+        remedy=replay if code == "worker-crashed" else f"{CATALOGUE[code].remedy} {replay}",
+    )
+
+
+def _unhealthy(job: Job, worker: Worker, wrong: str, details: Sequence[str]) -> HarnessError:
+    name, backend = worker.environment.spec.name, worker.environment.backend
+    return HarnessError(
+        "environment-unhealthy",
+        f"The job {job.name} failed because its environment is damaged ({name}, {backend}): {wrong}.",
+        details=details,
+        remedy=f"Run `envs remove {name} --backend {backend}`, then run this again: the environment is rebuilt.",
     )
 
 
@@ -192,7 +223,10 @@ def declared(error: Mapping[str, Any], job: Job) -> HarnessError:
     if error.get("traceback"):
         details += str(error["traceback"]).strip().splitlines()
         details.append(f"job folder: {job.folder}")
-    return HarnessError(code, str(error["message"]), details=details, remedy=error.get("remedy"))
+    message = str(error["message"])
+    if code in _ANY_JOB:
+        message = f"{CATALOGUE[code].means.rstrip('.')} (job {job.name}): {message}"
+    return HarnessError(code, message, details=details, remedy=error.get("remedy"))
 
 
 def remove(path: Path) -> None:

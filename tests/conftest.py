@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.backends import Environment, ensure
+from harness.backends import Environment, VenvEnvironment, ensure, local
 from harness.envspec import EnvSpec, get_spec, load_specs
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,8 +20,17 @@ def specs() -> dict[str, EnvSpec]:
 
 
 @pytest.fixture(scope="session")
-def environment(specs: dict[str, EnvSpec]) -> Callable[[str], Environment]:
-    """``environment("tf1.15")``: built on first use in the shared cache. Only for tests marked ``integration``."""
+def environment(specs: dict[str, EnvSpec]) -> Callable[[str], VenvEnvironment]:
+    """``environment("tf1.15")``: a virtual environment, built on first use in the shared cache, for scripts of tests.
+
+    Only for tests marked ``integration``.
+    """
+    return lambda name: local(get_spec(specs, name))
+
+
+@pytest.fixture(scope="session")
+def hosted(specs: dict[str, EnvSpec]) -> Callable[[str], Environment]:
+    """``hosted("tf1.15")``: likewise, for workers, in the backend that ``HARNESS_BACKEND`` names (virtual environments)."""
     return lambda name: ensure(get_spec(specs, name))
 
 

@@ -11,6 +11,7 @@ from harness.artifact import hdf5
 from harness.artifact.keras_config import CONFIG_BYTES_LIMIT, ConfigError, facts, parse_architecture, parse_json
 from harness.artifact.kinds import Artifact, Kind, Tensor
 from harness.artifact.text import plural, shown
+from harness.worker.tfworker.files import GROWTH, GROWTH_FREE_BYTES
 
 SHORT_TEXT_BYTES = 1 << 10
 TRAINING_CONFIG_BYTES = 1 << 20
@@ -24,6 +25,9 @@ def read_hdf5(path: Path, size_bytes: int, offset: int) -> Artifact:
     """
     with hdf5.opened(path, size_bytes) as file:
         found = hdf5.walk(file)
+        declared = sum(tensor.size_bytes for tensor in found.tensors if tensor.compressed)
+        if declared > GROWTH_FREE_BYTES + GROWTH * size_bytes:
+            found.odd(f"Its compressed arrays grow to {declared:,} bytes, from {size_bytes:,} of the whole file.")
         common: dict[str, Any] = {"path": path, "size_bytes": size_bytes, "oddities": tuple(found.oddities)}
         if offset:
             common["notes"] = (f"The HDF5 content starts at byte {offset:,}, behind a user block.",)

@@ -82,12 +82,13 @@ def require_no_oddities(artifact: Artifact) -> None:
     """
     if artifact.oddities:
         name = shown(artifact.path.name)
-        kind = "a Keras model" if artifact.kind is Kind.KERAS_H5 else "a Keras weights file"
+        kinds = {Kind.KERAS_H5: "a Keras model in HDF5", Kind.KERAS_H5_WEIGHTS: "a Keras weights file in HDF5"}
+        kind = kinds.get(artifact.kind, "an HDF5 file")
         damaged = [tensor for tensor in artifact.weights if not stored_plausibly(tensor)]
         code = "source-truncated" if damaged and len(damaged) == len(artifact.oddities) else "source-unsupported-format"
         raise HarnessError(
             code,
-            f'"{name}" is {kind} in HDF5 with content that Keras does not write; {EXPECTED}.',
+            f'"{name}" is {kind} with content that Keras does not write; {EXPECTED}.',
             details=artifact.oddities,
             remedy="Copy the file again from where it was saved, or load and save it again in the environment that wrote it.",
         )

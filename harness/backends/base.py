@@ -38,6 +38,14 @@ class Limits:
 NO_LIMITS = Limits()
 
 
+@dataclass(frozen=True)
+class Reason:
+    """Why a worker has ended: the code of an error, and a sentence."""
+
+    code: str
+    sentence: str
+
+
 class Running(Protocol):
     """A worker program that waits for job folders (``--serve``), and has what it needs of its own end in ``log``."""
 
@@ -56,8 +64,8 @@ class Running(Protocol):
         Negative for a signal, as ``subprocess`` writes it. The file ``exit`` in the job folder appears last.
         """
 
-    def why(self) -> str | None:
-        """What is known of the reason of an unexpected end, as a sentence, or None."""
+    def why(self) -> Reason | None:
+        """What is known of the reason of an unexpected end, or None."""
 
     def stop(self) -> None:
         """End the worker and everything that it started; may be called again."""
@@ -78,6 +86,9 @@ class Environment(Protocol):
 
     def start(self, scratch: Path, flavour: str, limits: Limits) -> Running:
         """A worker that begins to import the Keras ``flavour`` now (``""``: none); ``scratch`` is an empty folder of its own."""
+
+    def damage(self) -> str | None:
+        """What is wrong with its files, after a worker did not come up; None if nothing is, or nobody can tell."""
 
     def replay(self, folder: Path) -> str:
         """A command line by which a person runs a kept job folder alone."""

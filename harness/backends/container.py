@@ -26,7 +26,7 @@ import requests
 from docker.errors import APIError, DockerException, NotFound
 from docker.types import DriverConfig, LogConfig, Mount, Ulimit
 
-from harness.backends.base import WORKER_FOLDER, Limits
+from harness.backends.base import WORKER_FOLDER, Limits, Reason
 from harness.envspec import EnvSpec
 from harness.errors import HarnessError
 
@@ -127,7 +127,7 @@ class Container:
         if self.look() is not None:
             return
         name = f"jobs/{folder.name}"
-        with _EngineFault("receive a job"):
+        with _EngineFault(f"receive the job {folder.name}"):
             self._put([(folder, name, True)])
             try:
                 self.socket.setblocking(True)
@@ -139,11 +139,11 @@ class Container:
     def look(self) -> int | None:
         """Follow the supervisor's words; copies the results out when the job is done."""
         if self.status is None:
-            with _EngineFault("follow the job"):
+            with _EngineFault(f"run the job {self.job.name if self.job else ''}".strip()):
                 self._read()
         return self.status
 
-    def why(self) -> str | None:
+    def why(self) -> Reason | None:
         """Whether the engine ended processes for want of memory."""
         try:
             self.container.reload()
@@ -151,7 +151,9 @@ class Container:
         except (DockerException, requests.RequestException):
             return None
         limit = f" of {self.limits.memory / 1e9:.1f} GB" if self.limits.memory else ""
-        return f"The container's memory{limit} was used up." if killed or self.status == -signal.SIGKILL else None
+        if killed or self.status == -signal.SIGKILL:
+            return Reason("memory-exhausted", f"The container's memory{limit} was used up.")
+        return None
 
     def stop(self) -> None:
         """Kill and remove the container and its volume."""
@@ -254,6 +256,7 @@ class Container:
             try:
                 status = int(self.container.wait(timeout=10)["StatusCode"])
             except (DockerException, requests.RequestException):
+                self.client.ping()  # raises where it is the engine that is gone
                 status = -signal.SIGKILL
             status = 128 - status if status > 128 else status
         self.status = status

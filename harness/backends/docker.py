@@ -57,6 +57,13 @@ class DockerEnvironment:
         with engine(keep=True) as client:
             return Container(client, self.image, self.spec, scratch, flavour, limits)
 
+    def damage(self) -> str | None:
+        """See :class:`harness.backends.base.Environment`: whether a first model runs in the image."""
+        try:
+            return first_model(self.spec, self.image)
+        except HarnessError:
+            return None  # the engine does not answer
+
     def replay(self, folder: Path) -> str:
         """See :class:`harness.backends.base.Environment`; without the limits that a run sets."""
         from harness.backends.base import WORKER_FOLDER
@@ -131,14 +138,7 @@ class DockerBackend:
         environment = self.find(spec)
         if environment is None:
             return f"there is no image {_tag(spec, image_key(spec))}"
-        with engine() as client:
-            command = ["python", "-s", "-B", "-c", SMOKE, spec.keras_flavour, spec.tensorflow]
-            try:
-                client.containers.run(environment.image, command, remove=True, **settings(spec, Limits()))
-            except docker.errors.ContainerError as error:
-                lines = error.stderr.decode("utf-8", "replace").strip().splitlines() or ["it says nothing"]
-                return f"a first model does not run in it: {lines[-1]}"
-        return None
+        return first_model(spec, environment.image)
 
     def create(self, spec: EnvSpec, progress: Progress = silent, *, fetch_python: bool = False) -> DockerEnvironment:  # noqa: ARG002 - an image brings its own
         """The image of ``spec``, built now unless it is there. The engine builds equal steps once.
@@ -204,6 +204,18 @@ class DockerBackend:
                     client.images.remove(image.id, force=True)
                     gone.append(image.tags[0] if image.tags else image.id)
         return gone
+
+
+def first_model(spec: EnvSpec, image: str) -> str | None:
+    """Why a first model does not run in an image, or None. Raises as :func:`engine`."""
+    with engine() as client:
+        command = ["python", "-s", "-B", "-c", SMOKE, spec.keras_flavour, spec.tensorflow]
+        try:
+            client.containers.run(image, command, remove=True, **settings(spec, Limits()))
+        except docker.errors.ContainerError as error:
+            lines = error.stderr.decode("utf-8", "replace").strip().splitlines() or ["it says nothing"]
+            return f"a first model does not run in it: {lines[-1]}"
+    return None
 
 
 def base_image(spec: EnvSpec) -> str:

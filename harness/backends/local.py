@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness.backends.base import Limits
+from harness.backends.base import Limits, Reason
 
 #: of the machine's memory, where the user sets no limit: a model that allocates without end leaves the rest its own
 MEMORY_SHARE = 0.9
@@ -23,7 +23,7 @@ class LocalProcess:
     """See :class:`harness.backends.base.Running`; reads and writes job folders where they are."""
 
     def __init__(self, argv: list[str], environ: Mapping[str, str], scratch: Path, limits: Limits) -> None:
-        self.log = scratch / "start.log"
+        self.log, self.limits = scratch / "start.log", limits
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 argv,
@@ -69,8 +69,16 @@ class LocalProcess:
         """The exit status, or None while the process runs; the files are where the host reads them."""
         return self.process.poll()
 
-    def why(self) -> str | None:
-        """Nothing more is known than the status."""
+    def why(self) -> Reason | None:
+        """The system's killer of processes, or the limit, where the signal speaks for one of them."""
+        status = self.process.poll()
+        if status == -signal.SIGKILL:
+            return Reason("worker-crashed", "The system may have run out of memory.")
+        if self.limits.memory and status in (-signal.SIGABRT, -signal.SIGSEGV):
+            # What cannot be allocated ends C++ code in one of these ways.
+            return Reason(
+                "worker-crashed", f"It may have needed more than the {self.limits.memory / 1e9:.1f} GB of `--memory`."
+            )
         return None
 
     def stop(self) -> None:

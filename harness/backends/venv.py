@@ -59,6 +59,10 @@ class VenvEnvironment:
             self.command(["--serve", *([flavour] if flavour else [])]), self.environ(home), scratch, limits
         )
 
+    def damage(self) -> str | None:
+        """See :class:`harness.backends.base.Environment`."""
+        return what_is_wrong(self.spec, self.folder)
+
     def replay(self, folder: Path) -> str:
         """See :class:`harness.backends.base.Environment`."""
         return shlex.join(self.command([str(folder)]))

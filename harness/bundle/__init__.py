@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ SCHEMA_VERSION = 2
 #: ``carried-layers``: layers with the key ``carried``, whose computation is below ``graphs``; ``graph``: a whole graph;
 #: ``double``: the member ``double.npz``, what the source gives in float64
 FEATURES: frozenset[str] = frozenset({"carried-layers", "graph", "double"})
+#: what is wrong with a manifest, at most so many lines of it: a hostile one has millions
+FINDINGS = 200
 _MEMBERS = {
     "manifest.json",
     "weights.npz",
@@ -179,8 +182,10 @@ def _check_manifest(folder: Path, manifest: Any) -> None:
             "bundle-unsupported",
             f"{folder} needs a reader of schema {manifest['min_reader']}; this one reads up to {SCHEMA_VERSION}.",
         )
-    wrong = list(_wrong_graph(manifest) if _holds_graph(manifest) else _wrong(manifest, _FORM, "manifest"))
+    findings = _wrong_graph(manifest) if _holds_graph(manifest) else _wrong(manifest, _FORM, "manifest")
+    wrong = list(islice(findings, FINDINGS + 1))
     if wrong:
+        wrong[FINDINGS:] = ["and more"] if len(wrong) > FINDINGS else []
         raise HarnessError("bundle-invalid", f"{folder}: the manifest is not of the documented form.", details=wrong)
     unknown = sorted(set(manifest["required_features"]) - FEATURES)
     if unknown:
@@ -189,7 +194,7 @@ def _check_manifest(folder: Path, manifest: Any) -> None:
 
 def _wrong_graph(manifest: Mapping[str, Any]) -> Iterator[str]:
     """What ``_wrong`` finds in a graph's manifest, its signatures and the files that it names included."""
-    first = list(_wrong(manifest, _GRAPH_FORM, "manifest"))
+    first = list(islice(_wrong(manifest, _GRAPH_FORM, "manifest"), FINDINGS + 1))
     yield from first
     if first:
         return

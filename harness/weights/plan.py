@@ -10,6 +10,7 @@ from typing import Any
 
 from harness import artifact, envspec
 from harness.artifact import Artifact, Kind
+from harness.artifact.requirement import require_no_oddities
 from harness.envspec import EnvSpec
 from harness.errors import HarnessError
 from harness.matching.rules import Rules, read_rules
@@ -197,10 +198,13 @@ def plan_load(
 def _loose(path: Path, found: Artifact) -> tuple[Path, Artifact, str]:
     if found.kind is Kind.CHECKPOINT:
         return _prefix(path, found), found, "checkpoint"
+    hdf5 = found.kind is Kind.UNKNOWN and found.looks_like.startswith("an HDF5")
+    if hdf5 or found.kind is Kind.KERAS_H5_WEIGHTS:
+        require_no_oddities(found)  # what reads it would follow its links
+    if hdf5:
+        return path, found, "hdf5"
     if found.kind in _FORMATS:
         return path, found, _FORMATS[found.kind]
-    if found.kind is Kind.UNKNOWN and found.looks_like.startswith("an HDF5"):
-        return path, found, "hdf5"
     raise HarnessError(
         "source-unsupported-format",
         f'"{path.name}" is {found.looks_like}; expected weights.',

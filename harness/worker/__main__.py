@@ -20,17 +20,25 @@ def settle():
         freeze()
 
 
+def ended(status):
+    """``status``; without the interpreter's last words, which would change it, where there is no room for them."""
+    if status == protocol.EXIT_FULL:
+        os._exit(status)
+    return status
+
+
 def main(argv):
     if len(argv) in (2, 3) and argv[1] == "--serve":
+        protocol.end_with(0)  # a host that is gone needs no answer
         if len(argv) == 3:
             # Import TensorFlow while the host still prepares the first job.
             from tfworker import compat
 
             compat.import_keras(argv[2])
             settle()
-        return protocol.serve(sys.stdin)
+        return ended(protocol.serve(sys.stdin))
     if len(argv) == 2:
-        return protocol.run_job(os.path.abspath(argv[1]))
+        return ended(protocol.run_job(os.path.abspath(argv[1])))
     sys.stderr.write(__doc__ + "\n")
     return protocol.EXIT_UNREADABLE
 

@@ -29,16 +29,18 @@ def main() -> None:
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
         folder = Path(name)
-        # Sound files to start from; made here, because they are thousands of bytes of zeros.
-        start = folder / "start"
+        # Sound files to start from; made here, because they are thousands of bytes of zeros. Not where cases are read:
+        # a bundle with a strange member is refused before anything of it is looked at.
+        start, case = folder / "start", folder / "case"
         start.mkdir()
+        case.mkdir()
         if run is targets.sniff:
             bad_files.keras_h5(start / "model")
             bad_files.weights_only(start / "weights")
             (start / "json").write_text('{"class_name": "Sequential", "config": [], "keras_version": "2.1.6"}')
             (start / "yaml").write_text("class_name: Sequential\nconfig: []\nkeras_version: 2.1.6\n")
             (start / "pickle").write_bytes(b"\x80\x02}q\x00.")
-        atheris.Setup([*sys.argv, str(start)], lambda data: run(data, folder) and None)
+        atheris.Setup([*sys.argv, str(start)], lambda data: run(data, case) and None)
         atheris.Fuzz()
 
 

@@ -63,6 +63,10 @@ def small_bundle(folder: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
+#: bytes of a damaged member
+LARGEST = 1 << 18
+
+
 def _valid() -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as name:
         small_bundle(Path(name))
@@ -98,6 +102,7 @@ def damaged(data: bytes) -> dict[str, bytes]:
             target[place:place] = TOKENS[size % len(TOKENS)]
         else:  # cut off, or repeat what is behind
             target[place:] = bytes(target[place:]) * (size % 3)
+        del target[LARGEST:]  # twenty repetitions would be gigabytes of this function's own making
     return {name: bytes(content) for name, content in members.items()}
 
 

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,13 +60,18 @@ def ctrl_c_works() -> None:
 
 
 def start(
-    *arguments: object, cwd: Path, preexec: Callable[[], None] = ctrl_c_works, prefix: tuple[str, ...] = ()
+    *arguments: object,
+    cwd: Path,
+    preexec: Callable[[], None] = ctrl_c_works,
+    prefix: tuple[str, ...] = (),
+    program: tuple[str, ...] = ("-m", "harness"),
+    environ: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[str]:
     """``python -m harness ARGUMENTS`` in a folder, started; below the program ``prefix`` if given."""
     return subprocess.Popen(
-        [*prefix, sys.executable, "-m", "harness", *map(str, arguments)],
+        [*prefix, sys.executable, *program, *map(str, arguments)],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), **(environ or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

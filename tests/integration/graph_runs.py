@@ -26,14 +26,14 @@ Case = tuple[str, Path, Choices]
 def migrate_all(
     cases: Iterable[Case],
     source: str,
-    environment: Callable[[str], Environment],
+    hosted: Callable[[str], Environment],
     folder: Path,
     options: Options | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Name → report of every case; what is refused has its error."""
     found = {}
-    old = WarmWorker(environment(source), folder / "old", flavour="tf.keras")
-    new = WarmWorker(environment("tf2.21"), folder / "new", flavour="keras3")
+    old = WarmWorker(hosted(source), folder / "old", flavour="tf.keras")
+    new = WarmWorker(hosted("tf2.21"), folder / "new", flavour="keras3")
     try:
         for name, path, choices in cases:
             made = report.new()

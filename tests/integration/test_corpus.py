@@ -84,7 +84,7 @@ def plain_models(corpus: Path) -> dict[str, Case]:
 
 
 @pytest.fixture(scope="module")
-def swept(once: Once, environment: Callable[[str], Environment], corpus: Path) -> Callable[[str], Path]:
+def swept(once: Once, hosted: Callable[[str], Environment], corpus: Path) -> Callable[[str], Path]:
     """``swept("tf2.15")``: a folder with what became of every model in this target, and the saved models."""
 
     def get(target: str) -> Path:
@@ -99,9 +99,7 @@ def swept(once: Once, environment: Callable[[str], Environment], corpus: Path) -
             rows = {}
             for source, named in by_source.items():
                 root = folder / source
-                run = PairRun(
-                    source=environment(source), target=environment(target), root=root, options=Options(), keep=True
-                )
+                run = PairRun(source=hosted(source), target=hosted(target), root=root, options=Options(), keep=True)
                 for (name, _), result in zip(named, run.run([case for _, case in named]), strict=True):
                     rows[name] = result.as_json()
                 for place, (name, _) in enumerate(named):

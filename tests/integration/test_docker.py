@@ -10,17 +10,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import docker
 import pytest
-from command_line import Harness
+from command_line import SCRIPTS, Done, Harness, Run, end, start
+from fault_table import record, row, said
 
 from harness import backends
-from harness.backends import Environment
+from harness.backends import Environment, VenvEnvironment
 from harness.backends.base import Limits
 from harness.backends.container import LABEL
-from harness.backends.docker import NAME, DockerBackend
+from harness.backends.docker import NAME, DockerBackend, DockerEnvironment
 from harness.envspec import EnvSpec
 from harness.errors import HarnessError
 from harness.job import Job, Worker
@@ -32,6 +34,7 @@ pytestmark = [
 ]
 
 ENABLE = "install docker.io and debootstrap, start dockerd, then: .ci/offline-base 3.7 && .ci/offline-base 3.13"
+FAULTY, PROXY = (Path(__file__).resolve().parent / name for name in ("faulty.py", "engine_proxy.py"))
 OFFLINE = "offline-python:{python}"
 
 
@@ -59,15 +62,18 @@ def client() -> Iterator[docker.DockerClient]:
     client.close()
 
 
-def test_both_backends_give_the_same_bits(run: Harness, rich_model: Callable[[str], Path], tmp_path: Path) -> None:
-    model, found = rich_model("tf1.15"), []
-    for backend in ("venv", "docker"):
-        done = run("migrate", model, "--backend", backend, "--out", tmp_path / backend)
-        assert done.status == 0, done.text
-        report = json.loads((tmp_path / backend / "report.json").read_text())
-        arrays = [(tmp_path / backend / "bundle" / name).read_bytes() for name in ("weights.npz", "probes.npz")]
-        found.append((arrays, report["outputs"], report["layers"], report["weights"]))
-    assert found[0] == found[1]
+def test_both_backends_give_the_same_bits(
+    run: Harness, rich: Run, rich_model: Callable[[str], Path], tmp_path: Path
+) -> None:
+    forms = ("--format", "keras", "--format", "saved_model")
+    done = run("migrate", rich_model("tf1.15"), *forms, "--backend", "docker", "--out", tmp_path / "docker")
+    assert done.status == 0, done.text
+    other = json.loads((tmp_path / "docker" / "report.json").read_text())
+    for name in ("weights.npz", "probes.npz"):
+        assert (tmp_path / "docker" / "bundle" / name).read_bytes() == (rich.out / "bundle" / name).read_bytes()
+    for part in ("outputs", "layers", "weights"):
+        assert other[part] == rich.report[part]
+    assert {entry["backend"] for entry in other["environments"]} == {"docker"}
     owners = {(path.stat().st_uid, path.stat().st_gid) for path in (tmp_path / "docker").rglob("*")}
     assert owners == {(os.getuid(), os.getgid())}
 
@@ -166,34 +172,41 @@ class hostile:
         self.patch.undo()
 
 
-def failure(
-    environment: Environment, folder: Path, program: str, limits: Limits, timeout_s: float = 60
-) -> HarnessError:
-    with (
-        hostile(environment, folder, {"the trial": program}, limits) as (worker, job),
-        pytest.raises(HarnessError) as caught,
-    ):
-        worker.run(job, timeout_s=timeout_s)
-    return caught.value
+#: what a Lambda does when it is loaded: options, exit status, code, and a word of the message or its details
+LAMBDAS = {
+    "reaches_the_network": ([], 3, "source-not-loadable", "Network is unreachable"),
+    "writes_outside": ([], 3, "source-not-loadable", "Read-only file system"),
+    "forks_without_end": (["--timeout", "25"], 5, "worker-timeout", "export"),
+    "allocates_without_end": (["--memory", "1G"], 5, "memory-exhausted", "1.1 GB was used up"),
+    "sleeps_for_ever": (["--timeout", "25"], 5, "worker-timeout", "export"),
+}
 
 
-def test_allocating_without_end_ends_with_the_limit_named(
-    image: Callable[[str], Environment], tmp_path: Path, client: docker.DockerClient
+def test_a_hostile_lambda_is_contained(
+    image: Callable[[str], Environment],
+    environment: Callable[[str], VenvEnvironment],
+    client: docker.DockerClient,
+    tmp_path: Path,
 ) -> None:
-    program = "kept = []\nwhile True: kept.append(bytearray(1 << 26))"
-    error = failure(image("tf1.15"), tmp_path, program, Limits(memory=1 << 29))
-    assert error.code == "worker-crashed"
-    assert "The container's memory of 0.5 GB was used up." in error.message
-    assert "the trial" in error.message
+    """All at once, each a file of its own: the verdict, the exit status, and nothing of them is left."""
+    image("tf1.15")
+    venv = environment("tf1.15")
+    command = [str(venv.python), "-s", "-B", "-W", "ignore", str(SCRIPTS / "bad_lambdas.py"), str(tmp_path)]
+    subprocess.run(command, env=venv.environ(tmp_path), check=True)
+    runs = {
+        name: start(
+            "migrate", f"{name}.h5", "--untrusted", *options, "--from", "tf1.15", "--out", name, "--json", cwd=tmp_path
+        )
+        for name, (options, *_) in LAMBDAS.items()
+    }
+    for name, (_, status, code, word) in LAMBDAS.items():
+        done = end(runs[name])
+        error = done.report["error"]
+        assert (name, done.status, error["code"]) == (name, status, code), done.text
+        assert word in " ".join([error["message"], *error["details"]]), name
+        assert not (tmp_path / name / "bundle").exists()
     assert not client.containers.list(all=True, filters={"label": LABEL})
-
-
-def test_a_program_that_never_ends_is_ended(
-    image: Callable[[str], Environment], tmp_path: Path, client: docker.DockerClient
-) -> None:
-    error = failure(image("tf1.15"), tmp_path, "while True: pass", Limits(), timeout_s=3)
-    assert error.code == "worker-timeout"
-    assert not client.containers.list(all=True, filters={"label": LABEL})
+    assert not Path("/usr/local/lib/written_by_a_lambda").exists()
 
 
 def test_processes_without_end_are_bounded(image: Callable[[str], Environment], tmp_path: Path) -> None:
@@ -210,7 +223,7 @@ def test_output_without_end_is_bounded(image: Callable[[str], Environment], tmp_
         pytest.raises(HarnessError) as caught,
     ):
         worker.run(job, timeout_s=60)
-    assert caught.value.code in ("worker-protocol", "worker-bug", "no-space", "worker-crashed")
+    assert caught.value.code == "no-space"
 
 
 def test_a_host_that_is_killed_leaves_nothing_running(
@@ -244,3 +257,100 @@ def test_untrusted_files_are_opened_in_a_container_or_not_at_all(
     assert done.status == 4
     assert "nothing was opened" in done.text
     assert not (tmp_path / "no" / "bundle").exists()
+
+
+@pytest.fixture
+def proxy(tmp_path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """An engine that can be stopped: its process, and the variables by which the harness finds it."""
+    path = tmp_path / "engine.sock"
+    with subprocess.Popen([sys.executable, PROXY, path], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        yield process.pid, {"DOCKER_HOST": f"unix://{path}"}
+        process.kill()
+
+
+def faulty(at: str, what: str, *call: object, cwd: Path, environ: dict[str, str]) -> Done:
+    return end(start(*call, cwd=cwd, program=(str(FAULTY), at, what, "--"), environ=environ))
+
+
+def nothing_left(client: docker.DockerClient) -> None:
+    """No container runs; those that have ended while nobody could remove them are removed, as `envs prune` does."""
+    limit = time.monotonic() + 30
+    while client.containers.list(filters={"label": LABEL}):
+        assert time.monotonic() < limit, "the container still runs"
+        time.sleep(0.2)
+    for left in client.containers.list(all=True, filters={"label": LABEL}):
+        left.remove(force=True, v=True)
+
+
+def test_an_engine_that_stops_in_the_middle_is_named(
+    image: Callable[[str], Environment], rich_model: Callable[[str], Path], proxy: tuple[int, dict[str, str]],
+    client: docker.DockerClient, tmp_path: Path,
+) -> None:  # fmt: skip
+    image("tf1.15")
+    pid, environ = proxy
+    call = ("export", rich_model("tf1.15"), "--backend", "docker", "--out", tmp_path / "out")
+    done = faulty("submit:export", f"end:{pid}", *call, cwd=tmp_path, environ=environ)
+    assert (done.status, said(done, tmp_path)[0]) == (5, "worker-crashed"), done.text
+    assert "The Docker engine stopped answering" in done.text
+    assert "docker info" in done.text
+    nothing_left(client)
+    record(row("engine stopped", "export", done, tmp_path, "docker"))
+
+
+def test_an_engine_that_stops_while_it_builds_is_named(
+    image: Callable[[str], Environment], proxy: tuple[int, dict[str, str]], client: docker.DockerClient, tmp_path: Path
+) -> None:
+    image("tf1.15")
+    base = os.environ["HARNESS_PYTHON_IMAGE"].replace("{python}", "3.7")
+    client.images.get(base).tag("stopped-in-the-middle", "3.7")
+    pid, environ = proxy
+    environ = {**environ, "HARNESS_PYTHON_IMAGE": "stopped-in-the-middle:{python}"}
+    try:
+        call = ("envs", "create", "tf1.15", "--backend", "docker")
+        done = faulty("image", f"end:{pid}", *call, cwd=tmp_path, environ=environ)
+        assert (done.status, said(done, tmp_path)[0]) == (4, "environment-backend-missing"), done.text
+        # The steps are there already, from the image that has the other name.
+        again = end(start(*call, cwd=tmp_path, environ={"HARNESS_PYTHON_IMAGE": environ["HARNESS_PYTHON_IMAGE"]}))
+        assert again.status == 0, again.text
+    finally:
+        for made in client.images.list(filters={"label": NAME}):
+            for tag in made.tags:
+                if tag != image("tf1.15").where and tag.startswith("tf-migration-harness/tf1.15:"):
+                    client.images.remove(tag)
+        client.images.remove("stopped-in-the-middle:3.7")
+    record(row("engine stopped", "environment build", done, tmp_path, "docker"))
+
+
+def test_a_worker_killed_in_its_container_is_told(
+    image: Callable[[str], Environment], rich_model: Callable[[str], Path], client: docker.DockerClient, tmp_path: Path
+) -> None:
+    image("tf1.15")
+    call = ("export", rich_model("tf1.15"), "--backend", "docker", "--out", tmp_path / "out")
+    done = faulty("submit:export", "worker:SIGKILL", *call, cwd=tmp_path, environ={})
+    assert done.status == 5, done.text
+    assert not client.containers.list(all=True, filters={"label": LABEL})
+    record(row("worker killed (SIGKILL)", "export", done, tmp_path, "docker"))
+
+
+def test_a_damaged_image_is_named(
+    image: Callable[[str], Environment], client: docker.DockerClient, tmp_path: Path
+) -> None:
+    """One library of numpy is gone from it, and from nowhere else."""
+    sound = image("tf1.15")
+    assert isinstance(sound, DockerEnvironment)
+    lines = f"FROM {sound.where}\nUSER 0\nRUN find / -path '*numpy*umath*.so' -delete\nUSER 65532:65532\n"
+    client.images.build(fileobj=io.BytesIO(lines.encode()), rm=True, tag="damaged-image:1")
+    try:
+        broken = replace(sound, image="damaged-image:1")
+        job = Job.create(tmp_path, "export")
+        job.ops.append({"op": "check", "flavour": "tf.keras"})
+        with Worker(broken, tmp_path / "scratch", flavour="tf.keras") as worker, pytest.raises(HarnessError) as caught:
+            worker.run(job, timeout_s=120)
+    finally:
+        client.images.remove("damaged-image:1", force=True)
+    assert caught.value.code == "environment-unhealthy"
+    assert "envs remove tf1.15 --backend docker" in caught.value.remedy
+    done = Done(status=4, stdout="", stderr=f"{caught.value.code}: {caught.value.message}\n")
+    record(row("environment damaged", "export", done, tmp_path, "docker"))

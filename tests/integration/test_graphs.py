@@ -38,9 +38,9 @@ def saved_models(folder: Path) -> list[tuple[str, Path, Choices]]:
 
 
 @pytest.fixture(scope="module")
-def generated(once: Once, script: Script, environment: Environments, tmp_path_factory: Any) -> dict[str, Any]:
+def generated(once: Once, script: Script, hosted: Environments, tmp_path_factory: Any) -> dict[str, Any]:
     cases = saved_models(family(once, script, "tf1.15"))
-    return migrate_all(cases, "tf1.15", environment, tmp_path_factory.mktemp("graphs"))
+    return migrate_all(cases, "tf1.15", hosted, tmp_path_factory.mktemp("graphs"))
 
 
 def problems(report: dict[str, Any]) -> list[str]:
@@ -76,9 +76,9 @@ def test_control_flow_is_rewritten_and_not_dropped(generated: dict[str, Any]) ->
 
 
 def test_graphs_of_tensorflow_1_12_are_verified(
-    once: Once, script: Script, environment: Environments, tmp_path: Path
+    once: Once, script: Script, hosted: Environments, tmp_path: Path
 ) -> None:
-    found = migrate_all(saved_models(family(once, script, "tf1.12", BOTH)), "tf1.12", environment, tmp_path)
+    found = migrate_all(saved_models(family(once, script, "tf1.12", BOTH)), "tf1.12", hosted, tmp_path)
     assert sorted(found) == sorted(BOTH)
     assert {name: problems(r) for name, r in found.items() if r["status"] != "verified"} == {}
 
@@ -87,9 +87,7 @@ def test_graphs_of_tensorflow_1_12_are_verified(
 
 
 @pytest.mark.parametrize("source", ["tf1.15", "tf1.12"])
-def test_every_graph_of_the_corpus_is_verified(
-    source: str, corpus: Path, environment: Environments, tmp_path: Path
-) -> None:
+def test_every_graph_of_the_corpus_is_verified(source: str, corpus: Path, hosted: Environments, tmp_path: Path) -> None:
     cases = []
     for item in json.loads((corpus / "INDEX.json").read_text())["artifacts"]:
         folder = corpus / item["id"]
@@ -103,14 +101,14 @@ def test_every_graph_of_the_corpus_is_verified(
             for case in cases
             if case[0] in ("c_dotnet_cifar", "f_kws_gru_s", "m_dotnet_types", "m_serving_half_cpu")
         ]
-    found = migrate_all(cases, source, environment, tmp_path)
+    found = migrate_all(cases, source, hosted, tmp_path)
     assert len(found) == (22 if source == "tf1.15" else 4)
     assert {name: problems(r) for name, r in found.items() if r["status"] != "verified"} == {}
     assert all(row["max_rel"] < 1e-5 for r in found.values() for row in r["outputs"])
 
 
 @pytest.fixture(scope="module")
-def forms(once: Once, script: Script, environment: Environments, tmp_path_factory: Any) -> dict[str, Any]:
+def forms(once: Once, script: Script, hosted: Environments, tmp_path_factory: Any) -> dict[str, Any]:
     folder = once("graph-forms", lambda folder: script("tf1.15", "other_forms.py", folder) and None)
     names = (
         "v2",
@@ -122,7 +120,7 @@ def forms(once: Once, script: Script, environment: Environments, tmp_path_factor
         "no_meta",
     )
     cases = [(name.replace("/", "_"), folder / name, Choices()) for name in names]
-    return migrate_all(cases, "tf1.15", environment, tmp_path_factory.mktemp("forms"))
+    return migrate_all(cases, "tf1.15", hosted, tmp_path_factory.mktemp("forms"))
 
 
 def test_checkpoints_and_frozen_graphs_of_a_trained_model_are_verified(forms: dict[str, Any]) -> None:
@@ -167,8 +165,8 @@ def test_a_hub_module_becomes_a_saved_model_and_a_layer_that_takes_strings(
     assert found["assets"] == ["vocab.txt"]
 
 
-def test_both_signatures_of_a_hub_module_are_carried(module: Path, environment: Environments, tmp_path: Path) -> None:
-    found = migrate_all([("all", module / "module", Choices())], "tf1.15", environment, tmp_path)["all"]
+def test_both_signatures_of_a_hub_module_are_carried(module: Path, hosted: Environments, tmp_path: Path) -> None:
+    found = migrate_all([("all", module / "module", Choices())], "tf1.15", hosted, tmp_path)["all"]
     assert problems(found) == []
     assert {row["name"] for row in found["outputs"]} == {"default:default", "words:count", "words:values"}
 
@@ -178,7 +176,7 @@ def test_both_signatures_of_a_hub_module_are_carried(module: Path, environment: 
 
 @pytest.fixture(scope="module")
 def refusals(
-    once: Once, script: Script, module: Path, environment: Environments, corpus: Path, tmp_path_factory: Any
+    once: Once, script: Script, module: Path, hosted: Environments, corpus: Path, tmp_path_factory: Any
 ) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("bad")
     raw = family(once, script, "tf1.15")
@@ -210,7 +208,7 @@ def refusals(
         ("wrong tensor", frozen, Choices(outputs={"y": "nowhere:0"})),
         ("wrong output number", frozen, Choices(inputs={"x": "wav_data:0"}, outputs={"y": "labels_softmax:3"})),
     ]
-    found = migrate_all(cases, "tf1.15", environment, folder / "runs")
+    found = migrate_all(cases, "tf1.15", hosted, folder / "runs")
     return {name: report["error"] for name, report in found.items()}
 
 

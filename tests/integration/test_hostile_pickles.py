@@ -28,11 +28,11 @@ def read(worker: Worker, root: Path, name: str, file: Path) -> dict[str, int]:
 
 
 def test_hostile_pickles_run_nothing_in_the_source_environment(
-    environment: Callable[[str], Environment], tmp_path: Path
+    hosted: Callable[[str], Environment], tmp_path: Path
 ) -> None:
     witness = tmp_path / "witness"
     (tmp_path / "good.pkl").write_bytes(pickle.dumps(TREE, protocol=2))
-    with Worker(environment("tf1.15"), tmp_path / "worker", flavour="tf.keras") as worker:
+    with Worker(hosted("tf1.15"), tmp_path / "worker", flavour="tf.keras") as worker:
         for number, name in enumerate(NAMES):
             file = tmp_path / f"{number}.pkl"
             file.write_bytes(hostile(witness)[name])

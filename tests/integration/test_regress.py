@@ -138,13 +138,13 @@ def test_a_crash_on_either_side_costs_one_model_each(subset: Run, tmp_path: Path
 
 
 @pytest.fixture(scope="module")
-def pair_run(environment: Callable[[str], Environment], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+def pair_run(hosted: Callable[[str], Environment], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     """``pair_run(cases)``: their results, in this process, where rules can be changed."""
 
     def run(cases: list[Case]) -> list[CaseResult]:
         return PairRun(
-            source=environment("tf1.15"),
-            target=environment("tf2.21"),
+            source=hosted("tf1.15"),
+            target=hosted("tf2.21"),
             root=tmp_path_factory.mktemp("matrix"),
             options=Options(timeout_s=120, proof="quick"),
         ).run(cases)

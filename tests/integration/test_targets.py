@@ -71,7 +71,7 @@ def models(environment: Callable[[str], Environment], once: Once) -> Callable[[s
 
 @pytest.fixture(scope="module")
 def workers(
-    environment: Callable[[str], Environment], tmp_path_factory: pytest.TempPathFactory
+    hosted: Callable[[str], Environment], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[str, str], dict[str, WarmWorker]]]:
     """``workers(source, target)``: processes for a PairRun, a target's kept for all pairs, a source's for its own."""
     sides: dict[str, dict[str, WarmWorker]] = {"reader": {}, "worker": {}}
@@ -82,7 +82,7 @@ def workers(
                 sides["reader"].pop(name).stop()
         for side, name in (("reader", source), ("worker", target)):
             if name not in sides[side]:
-                env = environment(name)
+                env = hosted(name)
                 folder = tmp_path_factory.mktemp(f"{side}-{name}")
                 sides[side][name] = WarmWorker(env, folder, flavour=env.spec.keras_flavour)
         return {"reader": sides["reader"][source], "worker": sides["worker"][target]}
@@ -95,7 +95,7 @@ def workers(
 
 @pytest.mark.parametrize(("source", "target"), PAIRS, ids=[f"{source}--{target}" for source, target in PAIRS])
 def test_every_pair_that_is_claimed_works(
-    environment: Callable[[str], Environment],
+    hosted: Callable[[str], Environment],
     models: Callable[[str], Path],
     workers: Callable[[str, str], dict[str, WarmWorker]],
     tmp_path: Path,
@@ -105,8 +105,8 @@ def test_every_pair_that_is_claimed_works(
     cases = [case for case in zoo_cases(models(source) / "zoo") if case.id != NOT_READ.get(source)]
     assert len(cases) >= 4
     run = PairRun(
-        source=environment(source),
-        target=environment(target),
+        source=hosted(source),
+        target=hosted(target),
         root=tmp_path,
         options=Options(timeout_s=120, proof="quick"),
         **workers(source, target),

@@ -77,7 +77,7 @@ class Target:
 
 @pytest.fixture(scope="module")
 def targets(
-    environment: Callable[[str], Environment], tmp_path_factory: pytest.TempPathFactory
+    hosted: Callable[[str], Environment], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[str], Target]]:
     made: dict[str, Target] = {}
 
@@ -85,7 +85,7 @@ def targets(
         if name not in made:
             for other in made.values():
                 other.worker.stop()  # one TensorFlow at a time; a worker that is asked again starts again
-            root, env = tmp_path_factory.mktemp("training"), environment(name)
+            root, env = tmp_path_factory.mktemp("training"), hosted(name)
             made[name] = Target(worker=WarmWorker(env, root, flavour=env.spec.keras_flavour), root=root)
         return made[name]
 
@@ -101,10 +101,10 @@ def target(targets: Callable[[str], Target]) -> Target:
 
 @pytest.fixture(scope="module")
 def bundles(
-    once: Once, environment: Callable[[str], Environment], script: Callable[..., str]
+    once: Once, hosted: Callable[[str], Environment], script: Callable[..., str]
 ) -> Callable[[str], dict[str, Bundle]]:
     def make(name: str, folder: Path) -> None:
-        env, flavour = environment(name), SOURCES[name]
+        env, flavour = hosted(name), SOURCES[name]
         script(name, "trained_models.py", flavour, folder)
         worker = WarmWorker(env, folder / "worker", flavour=flavour)
         for path in sorted(folder.glob("*.h5")):

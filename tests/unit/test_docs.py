@@ -114,6 +114,15 @@ def test_docs_name_only_sessions_that_exist(page: Path) -> None:
 
 
 @every_page
+def test_docs_name_only_tests_that_exist(page: Path) -> None:
+    files = sorted((ROOT / "tests").rglob("*.py"))
+    defined = {name for file in files for name in re.findall(r"^def (test_\w+)", file.read_text(), flags=re.MULTILINE)}
+    defined |= {file.stem for file in files} | {file.name for file in files}
+    used = {name for line in code_of(page) for name in re.findall(r"\btest_\w+(?:\.py)?", line)}
+    assert used <= defined
+
+
+@every_page
 def test_docs_name_no_place_of_one_machine(page: Path) -> None:
     assert re.findall(r"(?<![\w.])/(?:home|root|Users|work|tmp|opt|srv)/\S*", text_of(page)) == []
 

@@ -49,11 +49,16 @@ class StandIn:
     folder: Path
     act: str
     spec: Spec = field(default_factory=Spec)
+    wrong: str | None = None
+    backend: str = "venv"
 
     def start(self, scratch: Path, flavour: str, limits: Limits) -> LocalProcess:
         home = scratch / "home"
         home.mkdir()
         return LocalProcess(self.command(["--serve", flavour]), {"HOME": str(home)}, scratch, limits)
+
+    def damage(self) -> str | None:
+        return self.wrong
 
     def replay(self, folder: Path) -> str:
         return shlex.join(self.command([str(folder)]))
@@ -142,6 +147,27 @@ def test_a_crash_names_signal_last_step_and_log(start: Start, job: Job, name: st
 def test_a_worker_that_never_started_shows_what_it_said(start: Start, job: Job) -> None:
     error = failed(start("sys.exit(3)"), job)
     assert error.message == "The worker for the job export in tf1.15 ended with status 3; its last step was: starting."
+
+
+def test_a_worker_that_never_started_in_a_damaged_environment_says_so(tmp_path: Path, job: Job) -> None:
+    environment = StandIn(tmp_path, "sys.exit(1)", wrong="numpy is missing")
+    with Worker(environment, tmp_path / "scratch", flavour="tf.keras") as worker:
+        error = failed(worker, job)
+    assert error.code == "environment-unhealthy"
+    assert error.message.endswith("its environment is damaged (tf1.15, venv): numpy is missing.")
+    assert "envs remove tf1.15" in error.remedy
+
+
+@pytest.mark.parametrize("words", ["terminate called after throwing an instance of 'std::bad_alloc'", "MemoryError"])
+def test_a_worker_that_got_no_memory_says_so(start: Start, job: Job, words: str) -> None:
+    error = failed(start(f"open(os.path.join(folder, 'worker.log'), 'w').write({words!r}); os.abort()"), job)
+    assert error.code == "memory-exhausted"
+    assert "--memory" in error.remedy
+
+
+def test_a_worker_without_room_for_its_answer_tells_by_its_status(start: Start, job: Job) -> None:
+    error = failed(start("sys.exit(12)"), job)
+    assert (error.code, error.message) == ("no-space", "The disk filled up while the job export ran in tf1.15.")
 
 
 def test_a_worker_that_is_dead_already_is_a_crash(start: Start, job: Job) -> None:

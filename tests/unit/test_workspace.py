@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness import report as reports
+from harness import workspace
 from harness.errors import HarnessError
 from harness.workspace import Workspace
 
@@ -117,12 +119,15 @@ def dead_pid() -> int:
 
 def test_what_dead_runs_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
     dead = tmp_path / f".out.partial-{dead_pid()}-0123abcd"
-    alive = tmp_path / f".out.partial-{os.getpid()}-0123abcd"
+    alive = tmp_path / f".out.partial-{dead_pid()}-89abcdef"  # of another machine, or another container
     other = tmp_path / f".other.partial-{dead_pid()}-0123abcd"
     odd = tmp_path / ".out.partial-notes"
     for folder in (dead, alive, other, odd):
         (folder / "jobs").mkdir(parents=True)
+    holder = workspace._hold(alive)
+    assert holder is not None
     publish(tmp_path / "out")
+    os.close(holder)
     assert names(tmp_path) == sorted([alive.name, other.name, odd.name, "out"])
 
 
@@ -183,8 +188,30 @@ def test_a_report_that_cannot_be_written_leaves_everything_as_it_was(
     assert (tmp_path / "out" / "model").read_text() == "good"
 
 
+def test_an_earlier_result_and_the_new_one_change_places_in_one_step(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    if not workspace._exchange(tmp_path / "one", tmp_path / "other"):
+        pytest.skip("this file system cannot swap two names")
+    assert (names(tmp_path / "one"), names(tmp_path / "other")) == (["other"], ["one"])
+
+
+def test_runs_that_end_at_once_leave_one_result(tmp_path: Path) -> None:
+    """Each replaces the one before; none is lost half-way, none fails."""
+
+    def end(number: int) -> Path:
+        return publish(tmp_path / "out", model=str(number))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(end, range(40))) == {tmp_path / "out"}
+    assert names(tmp_path) == ["out"]
+    assert names(tmp_path / "out") == ["model", "report.json"]
+
+
 def test_an_earlier_result_comes_back_when_the_move_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(tmp_path / "out", model="good")
+    monkeypatch.setattr(workspace, "_exchange", lambda *_: False)
     rename, calls = os.rename, []
 
     def failing(old: Path, new: Path) -> None:

@@ -202,10 +202,27 @@ def test_a_crash_is_told_by_its_signal_and_costs_one_job(env: Environment, name:
     )
 
 
-def test_an_idle_worker_ends_when_its_host_is_gone(env: Environment, name: str, tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        env.command(["--serve"]), stdin=subprocess.PIPE, env=env.environ(tmp_path), stdout=subprocess.DEVNULL
+def test_a_worker_ends_when_its_host_is_gone(env: Environment, name: str, tmp_path: Path) -> None:
+    """Whatever it does, and its children with it."""
+    start = (
+        f"import sys; sys.argv = ['worker', '--serve']; sys.path.insert(0, {str(WORKER_FOLDER)!r})\n"
+        "import subprocess, time, tfworker.protocol as protocol\n"
+        "protocol.end_with(0)\n"
+        "child = subprocess.Popen(['sleep', '600'], stdin=subprocess.DEVNULL)\n"
+        "print(child.pid); sys.stdout.flush()\n"
+        "time.sleep(600)\n"
     )
+    process = subprocess.Popen(
+        [str(env.python), "-s", "-B", "-c", start], stdin=subprocess.PIPE, env=env.environ(tmp_path),
+        stdout=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
     assert process.stdin is not None
+    assert process.stdout is not None
+    child = int(process.stdout.readline())
     process.stdin.close()
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=60) == -signal.SIGKILL
+    process.stdout.close()
+    limit = time.monotonic() + 10
+    while Path(f"/proc/{child}/status").exists() and "State:\tZ" not in Path(f"/proc/{child}/status").read_text():
+        assert time.monotonic() < limit
+        time.sleep(0.01)

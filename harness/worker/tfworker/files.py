@@ -7,7 +7,12 @@ import os
 from typing import Any
 
 CHUNK = 16 << 20
-JSON_LIMIT = 256 << 20
+JSON_LIMIT = 128 << 20
+#: separators in a JSON text: each costs up to 100 bytes of memory, where the text has two
+JSON_VALUES = 8000000
+#: how far a compressed file of a user's may grow: so many times, and so much in any case
+GROWTH = 100
+GROWTH_FREE_BYTES = 1 << 30
 
 
 class FormatError(Exception):
@@ -30,15 +35,21 @@ def _no_duplicates(pairs: Any) -> Any:
 def read_json(path: str, limit: int = JSON_LIMIT) -> Any:
     """The JSON value in a file.
 
-    Raises FormatError for a file above ``limit`` bytes, text that is not UTF-8 JSON, NaN or infinity,
-    duplicate keys, or nesting too deep for the parser.
+    Raises FormatError for a file above ``limit`` bytes or :data:`JSON_VALUES`, text that is not UTF-8 JSON, NaN or
+    infinity, duplicate keys, or nesting too deep for the parser. Memory stays below twelve times ``limit``.
     """
     size = os.path.getsize(path)
     if size > limit:
         raise FormatError("%s has %d bytes; at most %d are read" % (os.path.basename(path), size, limit))
+    with open(path, "rb") as stream:
+        data = stream.read(limit + 1)
+    values = sum(data.count(separator) for separator in (b",", b":", b"[", b"{"))
+    if values > JSON_VALUES:
+        raise FormatError(
+            "%s has %d separators of values; at most %d are read" % (os.path.basename(path), values, JSON_VALUES)
+        )
     try:
-        with io.open(path, encoding="utf-8") as stream:
-            return json.load(stream, parse_constant=_no_constant, object_pairs_hook=_no_duplicates)
+        return json.loads(data.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_no_duplicates)
     except (ValueError, RecursionError) as error:
         raise FormatError("%s is not valid JSON: %s" % (os.path.basename(path), error))
 

@@ -32,8 +32,8 @@ def first_loadable(
         keras.backend.set_floatx(floatx)
         try:
             return make(chosen), changed
-        except Refusal:
-            raise
+        except (Refusal, MemoryError):
+            raise  # the second is nothing that another spelling of the config would mend
         except Exception as error:
             lacking = explain(error) if explain else []
             if lacking:

@@ -7,14 +7,18 @@
 ``response.json`` written last: ``{"protocol": 1, "ok": true, "results": [...], "timings_s": {...}}`` or
                   ``{"ok": false, "error": {"code", "message", "details", "remedy", "traceback"}}``
 
-Exit status: 0 done, 10 response not ok, 11 request unreadable or of another protocol.
+Exit status: 0 done, 10 response not ok, 11 request unreadable or of another protocol, 12 no space for the response.
 """
 
 import errno
 import importlib
 import json
 import os
+import select
+import shutil
+import signal
 import sys
+import threading
 import time
 import traceback
 from typing import Any, Dict, List
@@ -24,7 +28,7 @@ from .errors import Refusal
 from .files import FormatError, read_json, write_json
 
 PROTOCOL = 1
-EXIT_OK, EXIT_ERROR, EXIT_UNREADABLE = 0, 10, 11
+EXIT_OK, EXIT_ERROR, EXIT_UNREADABLE, EXIT_FULL = 0, 10, 11, 12
 
 #: operation -> module; each module has a function of the operation's name. An allow-list, nothing else is run.
 OPERATIONS = {
@@ -99,9 +103,19 @@ def run_job(folder: str) -> int:
     except FormatError as error:
         response = _failure("bundle-corrupt" if isinstance(error, DigestError) else "bundle-invalid", str(error))
     except Exception as error:  # the host has to see every failure as data
-        response = _failure("no-space" if _is_full(error) else "worker-bug", "%s: %s" % (type(error).__name__, error))
+        response = _failure(_code_of(error), "%s: %s" % (type(error).__name__, error))
     response["timings_s"] = context.finish()
-    write_json("response.json", response)
+    try:
+        write_json("response.json", response)
+    except EnvironmentError as error:
+        # No room to say so: what was made is of no use any more, and makes some.
+        sys.stderr.write("the response cannot be written: %s\n" % error)
+        shutil.rmtree("out", ignore_errors=True)
+        try:
+            write_json("response.json", _failure(_code_of(error), "%s: %s" % (type(error).__name__, error)))
+        except EnvironmentError:
+            return EXIT_FULL
+        return EXIT_ERROR
     return EXIT_OK if response["ok"] else EXIT_ERROR
 
 
@@ -117,11 +131,21 @@ def _operations(request: Any) -> List[Dict[str, Any]]:
     return ops
 
 
-def _is_full(error: BaseException) -> bool:
-    """Whether a disk, a quota or the allowed file size is exhausted. HDF5 and TensorFlow tell it in words only."""
-    if isinstance(error, EnvironmentError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return True
-    return any(os.strerror(number) in str(error) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+def _code_of(error: BaseException) -> str:
+    """The code of an error that is not this program's fault, else worker-bug. HDF5 and TensorFlow tell in words only."""
+    kinds = [
+        ("no-space", (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)),
+        ("output-lost", (errno.EROFS, errno.EIO)),
+        ("memory-exhausted", (errno.ENOMEM,)),
+    ]
+    words = [("memory-exhausted", word) for word in ("OOM when allocating", "std::bad_alloc")]
+    words += [(code, os.strerror(number)) for code, numbers in kinds for number in numbers]
+    if isinstance(error, MemoryError):
+        return "memory-exhausted"
+    for code, numbers in kinds:
+        if isinstance(error, EnvironmentError) and error.errno in numbers:
+            return code
+    return next((code for code, word in words if word in str(error)), "worker-bug")
 
 
 def _failure(code: str, message: str) -> Dict[str, Any]:
@@ -138,22 +162,52 @@ def _run_op(op: Dict[str, Any], context: Context) -> Any:
     return getattr(module, op["op"])(op, context)
 
 
+def end_with(descriptor: int) -> None:
+    """End this process and its children as soon as the other end of a pipe is closed, even in the middle of a job."""
+
+    def watch() -> None:
+        poll = select.poll()
+        poll.register(descriptor, 0)  # no event but the end
+        poll.poll()
+        if os.getpgrp() == os.getpid():
+            os.killpg(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    thread = threading.Thread(target=watch)
+    thread.daemon = True
+    thread.start()
+
+
+def _flush() -> None:
+    """What was printed goes to its log, if there is room for it."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except EnvironmentError:
+            pass
+
+
 def serve(stream: Any) -> int:
     """Run the job folders named on ``stream``, one a line, until it ends; a job's output goes to its own log."""
     for line in iter(stream.readline, ""):
         folder = line.strip()
         if not folder:
             continue
-        log = os.open(os.path.join(folder, "worker.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        sys.stdout.flush()
-        sys.stderr.flush()
+        try:
+            log = os.open(os.path.join(folder, "worker.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        except EnvironmentError as error:
+            if _code_of(error) == "no-space":
+                return EXIT_FULL
+            raise
+        _flush()
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.close(log)
         status = run_job(folder)
         # Before Python 3.9 standard error is buffered too; what is left in it would end up in the next job's log.
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
+        if status == EXIT_FULL:
+            return status  # nor is there room for the file below
         with open(os.path.join(folder, "exit"), "w") as done:
             done.write("%d\n" % status)
     return EXIT_OK

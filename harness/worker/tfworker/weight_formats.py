@@ -10,10 +10,8 @@ import numpy as np
 
 from . import unpickle
 from .errors import Refusal
+from .files import GROWTH, GROWTH_FREE_BYTES
 
-#: how far a compressed npz may grow
-GROWTH = 100
-GROWTH_FREE_BYTES = 1 << 30
 SAFETENSORS_HEADER_BYTES = 64 << 20
 #: safetensors' name of a dtype -> (numpy's name of what is stored, logical name where numpy has none)
 SAFETENSORS = {

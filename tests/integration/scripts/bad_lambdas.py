@@ -30,6 +30,27 @@ def allocates_without_end(x):
         held.append(b"x" * (1 << 28))
 
 
+def reaches_the_network(x):
+    return __import__("socket").create_connection(("192.0.2.1", 80), 5) and x
+
+
+def writes_outside(x):
+    return open("/usr/local/lib/written_by_a_lambda", "w") and x
+
+
+def forks_without_end(x):
+    while True:
+        try:
+            __import__("os").fork()
+        except OSError:
+            pass
+
+
+def sleeps_for_ever(x):
+    while True:
+        __import__("time").sleep(600)
+
+
 def needs_a_global(x):
     return x * LEARNED_FACTOR  # noqa: F821
 
@@ -53,7 +74,9 @@ def write(name, raw):
         group.create_group("guest").attrs["weight_names"] = []
 
 
-for function in (reads_a_file, calls_python, runs_for_ever, allocates_without_end, needs_a_global):
+HARMFUL = (reads_a_file, calls_python, runs_for_ever, allocates_without_end, needs_a_global)
+HOSTILE = (reaches_the_network, writes_outside, forks_without_end, sleeps_for_ever)  # for containers only
+for function in HARMFUL + HOSTILE:
     write(function.__name__, marshal.dumps(function.__code__))
 code = marshal.dumps(crashes.__code__)
 # The argument is loaded from a place that the frame does not have; some interpreters die of it.
