@@ -69,8 +69,16 @@ def main() -> None:
     sys.exit(_guarded(sys.argv[1:]))
 
 
+class _SignalledError(BaseException):
+    """Travels as Ctrl-C does: past everything that handles errors, through everything that tidies up."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = signal.Signals(number)
+
+
 def _ended_by(number: int, _frame: object) -> None:
-    sys.exit(128 + number)
+    raise _SignalledError(number)
 
 
 def _guarded(arguments: list[str]) -> int:
@@ -84,6 +92,9 @@ def _guarded(arguments: list[str]) -> int:
     except click.ClickException as error:
         error.show()
         return int(Exit.USAGE)
+    except _SignalledError as error:
+        Console(stderr=True).print(f"Ended by {error.number.name}. Nothing half-written was left.")
+        return 128 + error.number
     except (KeyboardInterrupt, click.Abort):
         Console(stderr=True).print("Interrupted. Nothing half-written was left.")
         return int(Exit.INTERRUPTED)

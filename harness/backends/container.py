@@ -23,6 +23,7 @@ from typing import IO, Any, cast
 
 import docker
 import requests
+import urllib3
 from docker.errors import APIError, DockerException, NotFound
 from docker.types import DriverConfig, LogConfig, Mount, Ulimit
 
@@ -42,6 +43,8 @@ TEMPORARY_BYTES = 1 << 30
 MEMORY_SHARE = 0.8
 STORAGE_BYTES = 8 << 30
 PROCESSES = 2048
+#: what talking to an engine raises: its own errors, and those of the connection, in the middle of a stream too
+ENGINE_ERRORS = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError)
 _CHUNK = 1 << 20
 # One byte at a time: whatever follows on standard input belongs to the supervisor.
 _WAIT = (
@@ -91,6 +94,7 @@ class Container:
         self.log.touch()
         self.job: Path | None = None
         self.status: int | None = None
+        self.told = False  # whether the supervisor lived to tell the worker's end
         self.channel: Any = None
         self.socket: Any = None
         self._frames, self._lines = bytearray(), bytearray()
@@ -148,18 +152,18 @@ class Container:
         try:
             self.container.reload()
             killed = bool(self.container.attrs["State"]["OOMKilled"])
-        except (DockerException, requests.RequestException):
+        except ENGINE_ERRORS:
             return None
         limit = f" of {self.limits.memory / 1e9:.1f} GB" if self.limits.memory else ""
-        if killed or self.status == -signal.SIGKILL:
+        if killed or (self.told and self.status == -signal.SIGKILL):  # nobody else kills a single process in there
             return Reason("memory-exhausted", f"The container's memory{limit} was used up.")
-        return None
+        return Reason("worker-crashed", "Its container was ended from outside.") if not self.told else None
 
     def stop(self) -> None:
         """Kill and remove the container and its volume."""
         try:
             self.container.remove(force=True, v=True)
-        except (DockerException, requests.RequestException):
+        except ENGINE_ERRORS:
             pass  # removed already, or an engine that is gone: its container ended when its input closed
         answer = getattr(self.channel, "_response", None)  # the client's library keeps it there
         for open_one in (answer, self.channel, self.socket, self.client):
@@ -247,6 +251,7 @@ class Container:
                 self._fetch(self.job, whole=True)
                 (self.job / "exit").write_text(f"{int(said['done'])}\n")
             elif "ended" in said:
+                self.told = True
                 self._ended(int(said["ended"]))
 
     def _ended(self, status: int | None = None) -> None:
@@ -255,7 +260,7 @@ class Container:
         if status is None:
             try:
                 status = int(self.container.wait(timeout=10)["StatusCode"])
-            except (DockerException, requests.RequestException):
+            except ENGINE_ERRORS:
                 self.client.ping()  # raises where it is the engine that is gone
                 status = -signal.SIGKILL
             status = 128 - status if status > 128 else status
@@ -291,7 +296,7 @@ class _EngineFault:
         return None
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, DockerException | requests.RequestException):
+        if isinstance(error, ENGINE_ERRORS):
             first = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
             raise HarnessError(
                 "worker-crashed",

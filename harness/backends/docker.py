@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import docker
-import requests
-from docker.errors import APIError, BuildError, DockerException, ImageNotFound
+from docker.errors import APIError, BuildError, ImageNotFound
+from docker.types import LogConfig
 
 from harness.backends.base import Installed, Limits, Progress, Running, silent
-from harness.backends.container import Container, settings
+from harness.backends.container import ENGINE_ERRORS, Container, settings
 from harness.backends.venvbuild import SMOKE
 from harness.envspec import EnvSpec, envs_folder
 from harness.errors import HarnessError
@@ -87,7 +87,7 @@ def engine(*, keep: bool = False) -> Iterator[docker.DockerClient]:
     try:
         client = docker.from_env(timeout=_TIMEOUT_S)
         yield client
-    except (DockerException, requests.RequestException) as error:
+    except ENGINE_ERRORS as error:
         if isinstance(error, APIError | ImageNotFound) and error.status_code not in (None, 500, 502, 503):
             raise
         raise HarnessError(
@@ -119,7 +119,7 @@ class DockerBackend:
                 client.ping()
             finally:
                 client.close()
-        except (DockerException, requests.RequestException) as error:
+        except ENGINE_ERRORS as error:
             return f"the Docker engine does not answer ({_short(error)})."
         return None
 
@@ -210,8 +210,10 @@ def first_model(spec: EnvSpec, image: str) -> str | None:
     """Why a first model does not run in an image, or None. Raises as :func:`engine`."""
     with engine() as client:
         command = ["python", "-s", "-B", "-c", SMOKE, spec.keras_flavour, spec.tensorflow]
+        # A worker's own words go to the host; these are kept by the engine until they are read.
+        how = {**settings(spec, Limits()), "log_config": LogConfig(type="json-file")}
         try:
-            client.containers.run(image, command, remove=True, **settings(spec, Limits()))
+            client.containers.run(image, command, remove=True, **how)
         except docker.errors.ContainerError as error:
             lines = error.stderr.decode("utf-8", "replace").strip().splitlines() or ["it says nothing"]
             return f"a first model does not run in it: {lines[-1]}"

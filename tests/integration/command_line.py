@@ -12,10 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = Path(__file__).resolve().parent / "scripts"
 
 
+#: of tests that look at worker processes, or break what a virtual environment is made of
+venv_only = pytest.mark.skipif(
+    os.environ.get("HARNESS_BACKEND", "venv") not in ("venv", "auto"), reason="about processes of this machine"
+)
 #: the forms of the report that every results folder holds
 REPORTS = {"report.json", "report.html", "report.md", "report.xml"}
 

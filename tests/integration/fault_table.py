@@ -9,6 +9,7 @@ import inspect
 import json
 import os
 import re
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -80,9 +81,28 @@ def record(row: Row) -> None:
 
 
 def row(name: str, stage: str, done: Done, folder: Path, backend: str = "venv") -> Row:
-    """The row of the test that calls this."""
+    """The row of a command that ended, in the test that calls this."""
+    code, message = said(done, folder) if done.status else ("works", "")
+    return observed(name, stage, done.status, code, message, backend)
+
+
+def observed(name: str, stage: str, status: int, code: str, message: str, backend: str = "venv") -> Row:
+    """A row of the test that calls this."""
     caller = next(frame.function for frame in inspect.stack() if frame.function.startswith("test_"))
-    code, message = said(done, folder)
-    if done.status == 0:
-        code, message = "verified", ""
-    return Row(fault=name, stage=stage, backend=backend, exit_status=done.status, code=code, message=message, test=caller)  # fmt: skip
+    return Row(fault=name, stage=stage, backend=backend, exit_status=status, code=code, message=message, test=caller)
+
+
+def linked(environment: Path, folder: Path, package: str) -> Path:
+    """The packages' folder of a copy of an environment, which shares all but ``package`` with it."""
+    (packages,) = environment.glob("lib/python*/site-packages")
+    mine = folder / packages.relative_to(environment)
+    mine.mkdir(parents=True)
+    for name in ("env.json", "pyvenv.cfg"):
+        shutil.copy(environment / name, folder / name)
+    shutil.copytree(environment / "bin", folder / "bin", symlinks=True)
+    for entry in packages.iterdir():
+        if entry.name == package:
+            shutil.copytree(entry, mine / entry.name)
+        else:
+            (mine / entry.name).symlink_to(entry)
+    return mine

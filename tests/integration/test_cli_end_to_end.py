@@ -13,7 +13,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from command_line import REPORTS, Harness, Run, content, end, start
+from command_line import REPORTS, Harness, Run, content, end, start, venv_only
 
 from harness import report as reports
 from harness.envspec import EnvSpec
@@ -64,6 +64,7 @@ def reading(folder: Path) -> bool:
     return any(path.stat().st_size for path in folder.glob(".*.partial-*/jobs/export/events.jsonl"))
 
 
+@venv_only
 def test_a_killed_worker_is_named_and_an_earlier_result_stays(
     corpus: Path, source: EnvSpec, mini: Run, tmp_path: Path
 ) -> None:
@@ -100,6 +101,7 @@ def test_a_killed_worker_is_named_and_an_earlier_result_stays(
     assert json.loads((job / "response.json").read_text())["ok"] is True
 
 
+@venv_only
 def test_ctrl_c_ends_everything_and_leaves_nothing(corpus: Path, source: EnvSpec, tmp_path: Path) -> None:
     process = start("migrate", corpus / MODEL, "--out", "out", cwd=tmp_path)
     until(lambda: reading(tmp_path))

@@ -329,7 +329,7 @@ def test_a_worker_killed_in_its_container_is_told(
     image("tf1.15")
     call = ("export", rich_model("tf1.15"), "--backend", "docker", "--out", tmp_path / "out")
     done = faulty("submit:export", "worker:SIGKILL", *call, cwd=tmp_path, environ={})
-    assert done.status == 5, done.text
+    assert (done.status, said(done, tmp_path)[0]) == (5, "worker-crashed"), done.text
     assert not client.containers.list(all=True, filters={"label": LABEL})
     record(row("worker killed (SIGKILL)", "export", done, tmp_path, "docker"))
 

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fault_table import linked, observed, record
 
-from harness.backends import Environment
+from harness.backends import Environment, VenvEnvironment
 from harness.backends.home import Home
 from harness.backends.venv import VenvBackend
 from harness.envspec import EnvSpec
@@ -74,19 +75,22 @@ def test_the_quick_look_takes_milliseconds(environment: Callable[[str], Environm
     assert (time.perf_counter() - start) / 10 < 0.01
 
 
-def test_two_builders_at_once_make_one_environment(tmp_path: Path, specs: dict[str, EnvSpec]) -> None:
-    builders = [creator(tmp_path), creator(tmp_path)]
-    ended = [builder.communicate(timeout=600) for builder in builders]
-    assert [builder.returncode for builder in builders] == [0, 0], ended
-    assert ended[0][0] == ended[1][0]
-    assert sum("installing" in said for _, said in ended) == 1
-    assert any("waiting for another process" in said for _, said in ended)
-    assert [path.name for path in (tmp_path / "envs").iterdir()] == [Path(ended[0][0].strip()).name]
-    assert not list((tmp_path / "staging").iterdir())
+def test_builds_that_are_killed_or_meet_and_environments_that_break(
+    tmp_path: Path, specs: dict[str, EnvSpec], environment: Callable[[str], VenvEnvironment]
+) -> None:
+    """One home, one whole build: it takes the place of a broken environment, and of a build that was killed half-way."""
+    backend, home = VenvBackend(home_override=Home(tmp_path)), Home(tmp_path)
+    # A broken environment is noticed and named.
+    final = home.env(specs[SMALL])
+    packages = linked(environment(SMALL).folder, final, "h5py")
+    assert backend.check(specs[SMALL]) is None
+    damaged = packages / "h5py" / "defs.cpython-36m-x86_64-linux-gnu.so"
+    damaged.unlink()
+    assert backend.check(specs[SMALL]) == f"{damaged} is missing"
+    (final / "bin" / "python").unlink()
+    assert backend.find(specs[SMALL]) is None
 
-
-def test_a_build_killed_half_way_leaves_nothing_that_is_used(tmp_path: Path, specs: dict[str, EnvSpec]) -> None:
-    backend = VenvBackend(home_override=Home(tmp_path))
+    # A build that is killed half-way leaves nothing that is used.
     builder = creator(tmp_path)
     assert builder.stderr is not None
     for step in builder.stderr:
@@ -96,17 +100,17 @@ def test_a_build_killed_half_way_leaves_nothing_that_is_used(tmp_path: Path, spe
     builder.communicate()
     assert list((tmp_path / "staging").iterdir())
     assert backend.find(specs[SMALL]) is None
-    assert backend.installed() == []
+    record(observed("host killed", "environment build", -signal.SIGKILL, "-", ""))
 
-    assert backend.create(specs[SMALL]) == backend.find(specs[SMALL])
+    # Two builders at once make one environment, in the place of what was broken.
+    builders = [creator(tmp_path), creator(tmp_path)]
+    ended = [builder.communicate(timeout=600) for builder in builders]
+    assert [builder.returncode for builder in builders] == [0, 0], ended
+    assert ended[0][0] == ended[1][0]
+    assert sum("installing" in said for _, said in ended) == 1
+    assert any("waiting for another process" in said for _, said in ended)
+    assert [path.name for path in (tmp_path / "envs").iterdir()] == [Path(ended[0][0].strip()).name]
     assert not list((tmp_path / "staging").iterdir())
-
-    # A broken environment is noticed, named, and replaced. (A hard link of uv's cache: unlinked, not written to.)
-    packages = backend.home.env(specs[SMALL]) / "lib" / "python3.6" / "site-packages"
-    damaged = packages / "h5py" / "defs.cpython-36m-x86_64-linux-gnu.so"
-    damaged.unlink()
-    assert backend.check(specs[SMALL]) == f"{damaged} is missing"
-    (backend.home.env(specs[SMALL]) / "bin" / "python").unlink()
-    assert backend.find(specs[SMALL]) is None
-    backend.create(specs[SMALL])
     assert backend.check(specs[SMALL]) is None
+    assert backend.create(specs[SMALL]) == backend.find(specs[SMALL])
+    record(observed("two runs at once on one environment", "environment build", 0, "works", ""))

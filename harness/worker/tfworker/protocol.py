@@ -108,8 +108,7 @@ def run_job(folder: str) -> int:
     try:
         write_json("response.json", response)
     except EnvironmentError as error:
-        # No room to say so: what was made is of no use any more, and makes some.
-        sys.stderr.write("the response cannot be written: %s\n" % error)
+        # No room to say so, nor in the log: what was made is of no use any more, and makes some.
         shutil.rmtree("out", ignore_errors=True)
         try:
             write_json("response.json", _failure(_code_of(error), "%s: %s" % (type(error).__name__, error)))
