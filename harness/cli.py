@@ -531,6 +531,7 @@ def demo(out: Path, backend: str) -> int:
 @click.option("--baseline", type=_PATH, help="Accepted results: a folder, or a file for one pair.")
 @click.option("--update-baseline", is_flag=True, help="Accept what this run gives.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many models of each pair, spread evenly.")
+@click.option("--backend", type=click.Choice(BACKENDS), default="auto", show_default=True)
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=120.0, show_default=True)
 @click.option("--proof", type=click.Choice(PROOFS), default="quick", show_default=True, help="As of `migrate`.")
 @click.option("--fetch-python", is_flag=True, help="Allow a missing Python to be downloaded.")
@@ -558,6 +559,7 @@ def regress(**given: Any) -> int:
         limit=given["limit"],
         timeout_s=given["timeout"],
         proof=given["proof"],
+        backend=given["backend"],
         fetch_python=given["fetch_python"],
     )
     with _progress(given["as_json"]) as progress:

@@ -12,7 +12,7 @@ from typing import Any
 
 import harness
 from harness import backends, envspec
-from harness.backends import Environment, Progress, VenvEnvironment
+from harness.backends import Environment, Progress
 from harness.envspec import EnvSpec
 from harness.errors import Exit, HarnessError
 from harness.job import remove
@@ -46,6 +46,7 @@ class Request:
         baseline: a folder of baselines, or one file where there is one pair.
         update: write the baselines.
         limit: at most so many cases of each pair.
+        backend: where workers run; the zoo is generated in virtual environments.
         proof: as of a migration; the matrix is about meaning that shows in float32, unless more is asked for.
     """
 
@@ -60,6 +61,7 @@ class Request:
     limit: int | None = None
     timeout_s: float = 120.0
     proof: str = "quick"
+    backend: str = "auto"
     fetch_python: bool = False
 
 
@@ -115,16 +117,16 @@ def run(request: Request, progress: Progress, report: Callable[[CaseResult], Non
     files = {pair: _baseline_file(request, pair, pairs) for pair in pairs}
     accepted = {pair: baseline.load(path) for pair, path in files.items() if path}
     _check_out(request.out)
-    environments: dict[str, VenvEnvironment] = {}
+    environments: dict[str, Environment] = {}
     for name in dict.fromkeys(name for pair in pairs for name in pair):
         spec = envspec.get_spec(specs, name)
-        environments[name] = backends.local(spec, progress, fetch_python=request.fetch_python)
+        environments[name] = backends.ensure(spec, request.backend, progress, fetch_python=request.fetch_python)
     outcome = Outcome(folder=request.out)
     request.out.mkdir(parents=True, exist_ok=True)
     remove(request.out / "jobs")
     for source, target in pairs:
         share = rows[source, target].zoo if (source, target) in rows and not request.only else None
-        cases = _cases(request, suites, specs, environments[source], share, progress, outcome)
+        cases = _cases(request, suites, specs, environments[source].spec, share, progress, outcome)
         found = _run_pair(request, (environments[source], environments[target]), cases, progress, report, outcome)
         known = accepted.get((source, target), {})
         ran = {ZOO: request.zoo and zoo.generator() is not None, **dict.fromkeys(suites, True)}
@@ -191,23 +193,24 @@ def _check_out(out: Path) -> None:
 
 
 def _cases(
-    request: Request, suites: Mapping[str, Path], specs: Mapping[str, EnvSpec], source: VenvEnvironment,
+    request: Request, suites: Mapping[str, Path], specs: Mapping[str, EnvSpec], source: EnvSpec,
     share: int | None, progress: Progress, outcome: Outcome,
 ) -> list[Case]:  # fmt: skip
     found: list[Case] = []
     script = zoo.generator()
-    name = source.spec.name
+    name = source.name
     if request.zoo and script is None:
         outcome.notes.append("the zoo is skipped: its generator is in the tests of a checkout, not in the package")
     elif request.zoo and script is not None:
         globs = [glob for glob in request.only if ":" not in glob]
         if globs or not request.only:
             progress(f"generate the zoo of {name}")
-            folder = zoo.ensure(source, script, request.out.resolve() / "zoo" / name, globs)
+            local = backends.local(source, progress, fetch_python=request.fetch_python)
+            folder = zoo.ensure(local, script, request.out.resolve() / "zoo" / name, globs)
             found += select(zoo_cases(folder), limit=share)
     for suite, folder in suites.items():
         there = list(folder_cases(folder, suite))
-        here = [case for case in there if _reads(request, specs, source.spec, case)]
+        here = [case for case in there if _reads(request, specs, source, case)]
         found += here
         outcome.notes.append(f"{suite}: {len(here)} of {len(there)} models belong to {name}")
     return select(found, request.only, request.limit)
