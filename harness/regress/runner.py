@@ -218,15 +218,14 @@ class PairRun:
             **more,
         )
 
-    def _import(self, case: Case, folder: Path, bundle: Bundle, worker: WarmWorker) -> CaseResult:
+    def _translated(self, case: Case, bundle: Bundle) -> dialects.Translation:
+        """What is built in the target; ``case`` is for tests, which damage it."""
         model = bundle.manifest["model"]
-        done = dialects.translate(
-            model["graph"],
-            bundle.manifest["arrays"],
-            model["dialect"],
-            self.target.spec.dialect,
-            self.options.translation,
-        )
+        arrays, new = bundle.manifest["arrays"], self.target.spec.dialect
+        return dialects.translate(model["graph"], arrays, model["dialect"], new, self.options.translation)
+
+    def _import(self, case: Case, folder: Path, bundle: Bundle, worker: WarmWorker) -> CaseResult:
+        done = self._translated(case, bundle)
         if done.obstacles:
             reasons = [f"{o.layer} ({o.class_name}): {o.reason}. {o.remedy}" for o in done.obstacles]
             return self._result(case, "refused", code="layer-unsupported", reason=" | ".join(reasons))
