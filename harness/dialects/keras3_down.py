@@ -33,6 +33,9 @@ def _common(layer: Layer) -> None:
         layer.refuse(
             f"it is called with a mask of its own ({', '.join(sorted(set(masks)))})", "let Keras hand masks on"
         )
+    told = all(masks and masks[0] is not None for masks in layer.masks)
+    if layer.class_name in _RECURRENT and layer.masked and len(layer.input_specs) > 1 and not told:
+        layer.refuse("called with states, it does not look at the mask in Keras 3, and does in Keras 2", _NO_MASK)
     if layer.class_name in _RECURRENT and not any(call.get("training") for call in layer.calls):
         layer.call_kwargs["training"] = None  # Keras 3 writes the phase of the whole model into such calls
 

@@ -10,6 +10,7 @@ from command_line import Harness, Once, Run
 
 pytestmark = pytest.mark.integration
 
+DOUBLE = Path(__file__).parent / "builders" / "double_layer.py"
 ROUTES = [("tf2.3", "tf1.12"), ("tf2.3", "tf1.15"), ("tf2.15", "tf1.12")]
 
 
@@ -52,8 +53,27 @@ def test_a_keras_3_model_is_verified_in_older_versions(
     assert any("compile the model in the target" in line for line in report["not_checked"])
 
 
+@pytest.fixture(scope="module")
+def question(once: Once, script: Callable[..., str]) -> Path:
+    """The models of TF 2.3 that users of TF 1.12 ask for."""
+    return once("question-5", lambda folder: script("tf2.3", "question_5.py", folder, DOUBLE) and None)
+
+
+def test_5a_a_sequential_model_of_dense_layers(cli_once: Callable[..., Run], question: Path) -> None:
+    made = cli_once("question-5a", "migrate", question / "sequential.h5", "--to", "tf1.12")
+    assert (made.done.status, made.report["status"]) == (0, "verified"), made.done.text
+    assert [row["name"] for row in made.report["outputs"]] == ["dense_1"]
+
+
+def test_5b_a_custom_layer_with_its_source_on_both_sides(cli_once: Callable[..., Run], question: Path) -> None:
+    given = ("--custom-objects", DOUBLE, "--target-objects", DOUBLE)
+    made = cli_once("question-5b", "migrate", question / "custom.h5", "--to", "tf1.12", *given)
+    assert (made.done.status, made.report["status"]) == (0, "verified"), made.done.text
+    assert [(row["layer"], row["way"]) for row in made.report["code"]] == [("double", "source")]
+
+
 @pytest.mark.parametrize("target", ["tf1.12", "tf1.15"])
-def test_relu_in_the_place_of_selu_diverges_at_that_layer(
+def test_5c_relu_in_the_place_of_selu_diverges_at_that_layer(
     back: Callable[[str, str], Run], script: Callable[..., str], run: Harness, tmp_path: Path, target: str
 ) -> None:
     made = back("tf2.3", target)

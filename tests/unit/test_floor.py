@@ -20,7 +20,7 @@ from harness.verify.compare import Comparison
 from harness.verify.tolerance import Bounds, exact_bound
 from harness.worker.tfworker.arrays import ArrayReader, ArrayWriter
 from harness.worker.tfworker.double import with_fused_epsilon
-from harness.worker.tfworker.exact import config_of, groups, said
+from harness.worker.tfworker.exact import config_of, groups, said, short_numbers
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "bundles" / "v1-small"
 NOISE = 1e-7
@@ -206,3 +206,16 @@ def test_an_error_of_keras_3_is_told_by_its_second_line() -> None:
     error = ValueError("Exception encountered when calling A.call().\n\n\x1b[1mno kernel\x1b[0m\n\nArguments")
     assert said(error) == "ValueError: Exception encountered when calling A.call(). no kernel"
     assert said(ValueError()) == "ValueError: "
+
+
+def test_numbers_that_one_keras_rounds_and_another_keeps_are_the_same_in_float64() -> None:
+    def config(slope: object) -> dict[str, object]:
+        return {
+            "class_name": "ReLU",
+            "config": {"name": "r", "negative_slope": slope, "max_value": 6.0, "threshold": None},
+        }
+
+    kept, rounded = (short_numbers({"layers": [config(slope)]}) for slope in (0.1, 0.10000000149011612))
+    assert kept == rounded == {"layers": [config(0.1)]}
+    dense = {"class_name": "Dense", "config": {"rate": 0.10000000149011612}}
+    assert short_numbers(dense) == dense

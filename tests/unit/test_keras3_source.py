@@ -136,14 +136,14 @@ def test_two_directions_that_mirror_each_other_are_written_once() -> None:
     assert reason.startswith("TF 1.12 has no argument backward_layer")
 
 
-def merged(class_name: str, masks: list[str | None]) -> dialects.Translation:
+def merged(class_name: str, masks: list[str | None], **config: Any) -> dialects.Translation:
     def call(*inputs: str) -> dict[str, Any]:
         specs = [[[None, 6, 5], "float32"] for _ in inputs]
         return {"inputs": [[name, 0, 0] for name in inputs], "kwargs": {}, "input_specs": specs}
 
     first = {"name": "x", "class_name": "InputLayer", "config": {"batch_shape": [None, 6, 5], "dtype": "float32"}, "calls": [{"inputs": [], "kwargs": {}}]}  # fmt: skip
     mask = {"name": "m", "class_name": "Masking", "config": {"mask_value": 0.0}, "calls": [call("x")]}
-    merge = {"name": "l", "class_name": class_name, "config": {}, "calls": [{**call("m", "m"), "masks": masks}]}
+    merge = {"name": "l", "class_name": class_name, "config": config, "calls": [{**call("m", "m"), "masks": masks}]}
     graph = {"name": "n", "kind": "functional", "layers": [first, mask, merge], "inputs": [["x", 0, 0]], "outputs": [["l", 0, 0]]}  # fmt: skip
     return dialects.translate(graph, [], "keras-3", "tf1.15", {})
 
@@ -163,6 +163,13 @@ def test_a_merge_goes_back_where_both_kerases_make_the_same_mask(
 ) -> None:
     found = reasons(merged(class_name, masks))
     assert found == [] if reason is None else reason in found[0]
+
+
+def test_states_make_keras_3_forget_a_mask() -> None:
+    plain = {**LSTM, "recurrent_activation": "sigmoid"}
+    (reason,) = reasons(merged("LSTM", [None, None], **plain))
+    assert "does not look at the mask in Keras 3" in reason
+    assert reasons(merged("LSTM", ["mask_0", None], **plain)) == []
 
 
 def operation(name: str, shape: list[int | None], count: int = 1, **config: Any) -> dialects.Translation:

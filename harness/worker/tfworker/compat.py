@@ -371,7 +371,8 @@ def input_tensors(model: Any) -> List[Any]:
 def is_float_op_error(error: BaseException) -> bool:
     """Whether an exception means that a graph refuses its input (shape or kernel), not that we are wrong."""
     tf = import_tensorflow()
-    return isinstance(error, (ValueError, TypeError, tf.errors.OpError))
+    in_call = str(error).startswith("Exception encountered when calling")  # as Keras 3 names what a layer raises
+    return in_call or isinstance(error, (ValueError, TypeError, tf.errors.OpError))
 
 
 def seed(value: int) -> None:

@@ -56,7 +56,27 @@ def config_of(keras: Any, model: Any) -> Any:
     if half:
         raise Skipped("it computes in half precision (%s), whose rounding is part of what it means" % ", ".join(half))
     unfuse = not compat_target.is_keras3(keras) and not compat_training.is_standalone(keras)
+    config = short_numbers(config)
     return doubled(with_fused_epsilon(config, model, compat_training.least_fused_epsilon()), unfuse)
+
+
+#: layers whose constructors round their numbers to float32 in Keras 1 and 2, and keep them in Keras 3; and what they become
+_ROUNDING = ("ReLU", "LeakyReLU", "ELU", "ThresholdedReLU", "Rescaling", "Clip")
+
+
+def short_numbers(value: Any) -> Any:
+    """A config with the numbers of some layers as the shortest decimals that are the same in float32.
+
+    One Keras holds 0.1, another 0.10000000149011612, for what is one number in the float32 that the model computes in.
+    """
+    if isinstance(value, list):
+        return [short_numbers(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    out = {key: short_numbers(item) for key, item in value.items()}
+    if out.get("class_name") in _ROUNDING and isinstance(out.get("config"), dict):
+        out["config"] = {k: float(str(np.float32(v))) if isinstance(v, float) else v for k, v in out["config"].items()}
+    return out
 
 
 def build(keras: Any, kind: Any, config: Any) -> Any:

@@ -19,7 +19,8 @@ def make_implicit(model: Any, graph: Dict[str, Any]) -> None:
             continue
         for entry, node in zip(layer["calls"], compat.network_nodes(model, live[layer["name"]])):
             given = _Given(live[layer["name"]], node)
-            entry["masks"] = [names.of(compat.keras_mask(tensor)) for tensor in compat.node_inputs(node)]
+            tensors = compat.node_inputs(node)
+            entry["masks"] = [None if given.forgotten else names.of(compat.keras_mask(tensor)) for tensor in tensors]
             for key in [key for key in entry["kwargs"] if key.endswith("mask")]:
                 if given.is_natural(key):
                     del entry["kwargs"][key]
@@ -63,16 +64,26 @@ class _Given(object):
 
     def __init__(self, layer: Any, node: Any) -> None:
         args, self.kwargs = node.arguments.args, node.arguments.kwargs
-        names = [name for name in inspect.signature(layer.call).parameters if name != "self"]
-        self.tensors = dict(zip(names, args))
+        self.names = [name for name in inspect.signature(layer.call).parameters if name != "self"]
+        self.tensors = dict(zip(self.names, args))
         self.tensors.update(self.kwargs)
         self.first = args[0] if args else None
+
+    @property
+    def forgotten(self) -> bool:
+        """Whether the layer is not told of the mask: Keras 3 looks for ``mask`` where there is one tensor only."""
+        tensors = [name for name, value in self.tensors.items() if not name.endswith("mask") and _has_tensor(value)]
+        return "mask" in self.names and len(tensors) > 1 and self.kwargs.get("mask") is None
 
     def is_natural(self, key: str) -> bool:
         """Whether the argument ``key`` holds the mask that travels with the tensor it belongs to."""
         found = self.kwargs.get(key)
         tensor = self.first if key == "mask" else self.tensors.get(key[: -len("_mask")])
         return found is None or _same(found, tensor)
+
+
+def _has_tensor(value: Any) -> bool:
+    return any(hasattr(item, "_keras_history") for item in compat.flatten(value))
 
 
 def _same(mask: Any, tensor: Any) -> bool:
