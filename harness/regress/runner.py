@@ -218,7 +218,7 @@ class PairRun:
             **more,
         )
 
-    def _translated(self, case: Case, bundle: Bundle) -> dialects.Translation:
+    def _translated(self, case: Case, bundle: Bundle) -> dialects.Translation:  # noqa: ARG002
         """What is built in the target; ``case`` is for tests, which damage it."""
         model = bundle.manifest["model"]
         arrays, new = bundle.manifest["arrays"], self.target.spec.dialect
