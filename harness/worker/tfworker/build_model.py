@@ -146,7 +146,9 @@ def _functional(keras: Any, graph: Dict[str, Any]) -> Any:
             live[name] = _make(keras, layer)
         inputs = [made[tuple(t)] for t in call["inputs"]]
         kwargs = masks.for_call(live[name], layer, inputs, _resolve(call["kwargs"], made))
-        outputs = from_source.call(layer, compat_target.calling, layer, _call, keras, live[name], layer, inputs, kwargs)
+        outputs = from_source.call(
+            layer, live[name], inputs, compat_target.calling, layer, _call, keras, live[name], layer, inputs, kwargs
+        )
         outputs = masks.without(layer, outputs)
         masks.after_call(live[name], layer, inputs, outputs)
         for position, tensor in enumerate(outputs):

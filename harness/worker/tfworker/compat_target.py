@@ -197,6 +197,13 @@ def serving(keras: Any, path: str, model: Any) -> Any:
     return serve
 
 
+def trace(layer: Any, inputs: List[Any]) -> None:
+    """Run the ``call`` of a layer on symbolic tensors; raises what it raises."""
+    if type(inputs[0]).__module__.startswith("keras.src.backend"):  # Keras 3; others do so when a layer is called
+        backend = importlib.import_module("keras.src.backend")
+        backend.compute_output_spec(layer.call, inputs[0] if len(inputs) == 1 else inputs)
+
+
 def input_names(model: Any) -> List[str]:
     """Names of a loaded model's inputs; a Keras 2 tensor's own name is one of a graph, not the input's."""
     return list(model.input_names) if hasattr(model, "input_names") else [tensor.name for tensor in model.inputs]

@@ -218,12 +218,15 @@ def _is_code(value: Any) -> bool:
     return callable(value) and str(_home(value)).split(".")[0] not in OWN
 
 
-def call(layer: Dict[str, Any], function: Any, *arguments: Any) -> Any:
+def call(layer: Dict[str, Any], live: Any, inputs: List[Any], function: Any, *arguments: Any) -> Any:
     """What ``function`` gives; an error of a layer that was made from source is a Refusal with its name."""
     if layer.get("way") != WAY:
         return function(*arguments)
     try:
-        return function(*arguments)
+        outputs = function(*arguments)
+        if any(not getattr(inner, "built", True) for inner in getattr(live, "_layers", ())):
+            compat_target.trace(live, inputs)  # Keras only warned of what went wrong inside
+        return outputs
     except Refusal:
         raise
     except Exception as error:

@@ -250,7 +250,8 @@ def make(name: str, inputs: Any, known: Any, lengths: Any, rank: int, ceiling: i
         elif not shape:
             arrays[key] = _scalar(name, spec["dtype"], rng, domain, ceiling)
         else:
-            rule = {"below": None, "masks": False, "mask_value": None}
+            # Keras models of TensorFlow 1 take ids as float32 and cast them.
+            rule = {"below": domain["below"], "masks": False, "mask_value": None}
             if spec["dtype"].startswith("complex"):
                 parts = [
                     probe.make(name, dict(spec, shape=shape, dtype="float64"), rule, lengths, position + i)

@@ -131,6 +131,19 @@ CASES.update(
 
 
 @case
+def nested_loops():
+    x = L.Input(shape=(6,))
+    return [x], c.NestedLoops()(x)
+
+
+@case
+def own_mask():
+    """A layer that makes a mask, as an Embedding does, before one that uses it."""
+    x = L.Input(shape=(5,))
+    return [x], L.LSTM(3, recurrent_activation="sigmoid")(c.MaskedLookup()(x))
+
+
+@case
 def gate():
     a, b = L.Input(shape=(6,)), L.Input(shape=(4,))
     return [a, b], c.Gate()([a, b])
@@ -169,6 +182,34 @@ def transformer_block():
     y = c.LayerNorm()(L.Add()([y, c.SelfAttention()(y)]))
     y = c.LayerNorm()(L.Add()([y, L.Dense(4)(L.Dense(8, activation="relu")(y))]))
     return [x], L.Dense(2)(L.GlobalAveragePooling1D()(y))
+
+
+def sampling():
+    """A variational autoencoder: its encoder draws random numbers inside of a nested model."""
+
+    def sample(args):
+        return args[0] + K.exp(0.5 * args[1]) * K.random_normal(shape=K.shape(args[0]))
+
+    x = L.Input(shape=(6,))
+    mean, spread = L.Dense(2)(x), L.Dense(2)(x)
+    drawn = L.Lambda(sample, output_shape=(2,), name="drawn")([mean, spread])
+    encoder = keras.models.Model(x, [mean, drawn], name="encoder")
+    return [x], L.Dense(6)(encoder(x)[1])
+
+
+def two_samplings():
+    x = L.Input(shape=(6,))
+    y = L.Lambda(lambda t: t + K.random_normal(shape=K.shape(t), stddev=0.1), name="noised")(L.Dense(4)(x))
+    return [x], L.Dense(2)(L.Lambda(lambda t: t * K.random_uniform(shape=K.shape(t)), name="scaled")(y))
+
+
+def ctc():
+    """A recognizer with its loss as a layer, as in the examples of Keras."""
+    x, labels = L.Input(shape=(12, 4)), L.Input(shape=(4,))
+    steps, lengths = L.Input(shape=(1,), dtype="int64"), L.Input(shape=(1,), dtype="int64")
+    scores = L.Activation("softmax")(L.Dense(5)(x))
+    given = [labels, scores, steps, lengths]
+    return [x, labels, steps, lengths], L.Lambda(lambda a: K.ctc_batch_cost(*a), output_shape=(1,), name="ctc")(given)
 
 
 def write(name, build):
@@ -224,10 +265,30 @@ def write(name, build):
     np.savez(os.path.join(FOLDER, name + ".npz"), **values)
 
 
+def write_model(name, build):
+    """Only the file: what it computes depends on chance, or on inputs that fit one another."""
+    K.clear_session()
+    keras.models.Model(*build()).save(os.path.join(FOLDER, name + ".h5"), include_optimizer=False)
+
+
+#: written by TensorFlow 1.15 only: one operation each, which the others hold too
+FEW = {
+    "lambda_" + name
+    for name in (
+        "power", "exp_log", "abs_sqrt", "elu", "softplus", "relu6", "sum", "min", "prod", "std", "slice", "slice_strided",
+        "concat", "permute", "flatten", "repeat", "resize", "cumsum", "top_k", "l1_distance",
+    )
+}  # fmt: skip
+if tf.__version__.startswith("1.12"):
+    for _name in FEW | {"layer_norm", "group_norm", "branch", "reflection", "rnn_cell", "named_function", "lookup"}:
+        del CASES[_name]
+WRITERS = dict.fromkeys(CASES, write)
+for _model in (sampling, two_samplings, ctc):
+    CASES[_model.__name__], WRITERS[_model.__name__] = _model, write_model
 for _name, _build in sorted(CASES.items()):
     try:
         with keras.utils.custom_object_scope({"Cell": c.Cell}):
-            write(_name, _build)
+            WRITERS[_name](_name, _build)
     except Exception as error:
         print("%s: %s: %s" % (_name, type(error).__name__, str(error)[:300]))
 print(len(CASES))

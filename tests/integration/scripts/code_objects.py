@@ -227,6 +227,25 @@ class Iterate(keras.layers.Layer):
         return y
 
 
+class NestedLoops(keras.layers.Layer):
+    """A weight that is read by a loop inside of a loop."""
+
+    def build(self, shape):
+        self.w = self.add_weight("w", (int(shape[-1]), int(shape[-1])), initializer="glorot_uniform")
+        super(NestedLoops, self).build(shape)
+
+    def call(self, x):
+        def inner(j, z):
+            return j + 1, 0.5 * tf.tanh(tf.matmul(z, self.w)) + x
+
+        def outer(i, y):
+            return i + 1, y + tf.while_loop(lambda j, z: j < 2, inner, [tf.constant(0), y])[1]
+
+        _, y = tf.while_loop(lambda i, y: i < 3, outer, [tf.constant(0), x])
+        y.set_shape(x.shape)
+        return y
+
+
 class Branch(keras.layers.Layer):
     """A condition on the data."""
 
@@ -300,6 +319,13 @@ class Lookup(keras.layers.Layer):
 
     def compute_output_shape(self, shape):
         return tuple(shape) + (3,)
+
+
+class MaskedLookup(Lookup):
+    """The same, and rows of the first number are masked."""
+
+    def compute_mask(self, x, mask=None):
+        return K.not_equal(K.cast(K.abs(x) * 6.0, "int32"), 0)
 
 
 class ReflectionPad(keras.layers.Layer):
