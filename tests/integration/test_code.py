@@ -26,10 +26,11 @@ SOURCES = ["tf1.12", "tf1.15"]
 
 @dataclass(frozen=True)
 class Family:
-    """What became of the models of one source environment: verdicts, and what they compute today."""
+    """What became of the models of one source environment: verdicts, what they compute today, and which way they went."""
 
     verdicts: dict[str, dict[str, Any]]
     found: dict[str, dict[str, Any]]
+    ways: dict[str, list[str]]
 
 
 def run_script(environment: Environment, folder: Path, script: str, *arguments: object, **more: str) -> str:
@@ -61,6 +62,11 @@ def make_family(
         results = pair.run(cases)
     finally:
         runner.remove = kept
+    ways = {}
+    for path in folder.glob("jobs/*/import/response.json"):
+        (built, _) = json.loads(path.read_text())["results"]
+        ways[path.parts[-3].split("-", 1)[1]] = sorted(set(built["ways"].values()))
+    (folder / "ways.json").write_text(json.dumps(ways))
     (folder / "verdicts.json").write_text(json.dumps({r.id: r.as_json() for r in results}))
     more = {"BREAK": "1", **({"USE": "1"} if name == "tf1.15" else {})}
     found = run_script(target, folder, "code_check.py", models, folder / "jobs", WORKER_FOLDER, **more)
@@ -75,7 +81,7 @@ def family(
     hosted: Callable[[str], Environment],
 ) -> Family:
     folder = once(f"code-{request.param}", lambda made: make_family(request.param, environment, hosted, made))
-    return Family(*(json.loads((folder / f"{key}.json").read_text()) for key in ("verdicts", "found")))
+    return Family(*(json.loads((folder / f"{key}.json").read_text()) for key in ("verdicts", "found", "ways")))
 
 
 def test_every_model_of_code_is_verified(family: Family) -> None:
@@ -83,6 +89,29 @@ def test_every_model_of_code_is_verified(family: Family) -> None:
     assert sum(not name.startswith("lambda_") for name in family.verdicts) >= 15
     bad = {name: row["reason"] for name, row in family.verdicts.items() if row["status"] != "verified"}
     assert bad == {}
+
+
+def test_what_keras_has_operations_for_is_native(family: Family) -> None:
+    """Each proved equal to its record before it is used."""
+    named = [
+        "scale",
+        "affine",
+        "sigmoid_tanh",
+        "leaky",
+        "clip",
+        "mean",
+        "argmax",
+        "one_hot",
+        "squeeze",
+        "stack",
+        "gather",
+        "pad",
+        "where",
+        "batch_dot",
+    ]
+    assert {name: family.ways.get(f"lambda_{name}") for name in named} == {key: ["native"] for key in named}
+    kept = ("resize_bilinear", "while", "cond", "training", "map_fn")  # another meaning today, or no single operation
+    assert {name: family.ways.get(f"lambda_{name}") for name in kept} == {key: ["carried"] for key in kept}
 
 
 def test_it_computes_trains_and_saves_as_it_did(family: Family) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 #: share of the largest value by which the two may differ: both compute in the same type, in another order at most
 BOUND = 2e-6
 #: elements of a constant that may stand in a model's configuration
-CONSTANT = 64
+CONSTANT = 4096
 
 
 class _Unknown(Exception):
@@ -81,9 +81,7 @@ def _constant(tensor: Dict[str, Any]) -> Any:
     size = int(np.prod(tensor["shape"], dtype=np.int64))
     if "values" not in tensor or size > CONSTANT:
         raise _Unknown("a large constant")
-    dtype = {"DT_FLOAT": "float32", "DT_DOUBLE": "float64", "DT_INT32": "int32", "DT_INT64": "int64"}.get(
-        tensor["dtype"]
-    )
+    dtype = DTYPES.get(tensor["dtype"])
     if dtype is None:
         raise _Unknown(tensor["dtype"])
     values = np.array([float(v) if isinstance(v, str) else v for v in tensor["values"]], dtype)
@@ -164,10 +162,92 @@ def _slice(ops: Any, args: Any, attrs: Any) -> Any:
     return _tensor(args[0])[tuple(key)]
 
 
+def _flag(attrs: Any, name: str) -> bool:
+    return bool(attrs.get(name, {}).get("b", False))
+
+
+def _type(attrs: Any, name: str, default: str) -> str:
+    named = attrs.get(name, {}).get("type", default)
+    if named not in DTYPES:
+        raise _Unknown(named)
+    return DTYPES[named]
+
+
+def _argmax(name: str) -> Callable[..., Any]:
+    def make(ops: Any, args: Any, attrs: Any) -> Any:
+        return ops.cast(
+            getattr(ops, name)(_tensor(args[0]), axis=_fixed(args[1])), _type(attrs, "output_type", "DT_INT64")
+        )
+
+    return make
+
+
+def _one_hot(ops: Any, args: Any, attrs: Any) -> Any:
+    if (_fixed(args[2]), _fixed(args[3])) != (1, 0):
+        raise _Unknown("OneHot of other numbers")
+    axis = int(attrs.get("axis", {}).get("i", -1))
+    return ops.one_hot(_tensor(args[0]), _fixed(args[1]), axis=axis, dtype=_type(attrs, "T", "DT_FLOAT"))
+
+
+def _cumsum(ops: Any, args: Any, attrs: Any) -> Any:
+    if _flag(attrs, "exclusive") or _flag(attrs, "reverse"):
+        raise _Unknown("a Cumsum that is exclusive or goes back")
+    return ops.cumsum(_tensor(args[0]), axis=_fixed(args[1]))
+
+
+def _take(ops: Any, args: Any, attrs: Any) -> Any:
+    if int(attrs.get("batch_dims", {}).get("i", 0)) or min(np.ravel(_fixed(args[1]))) < 0:
+        raise _Unknown("a gather by rows of a batch")
+    return ops.take(_tensor(args[0]), _fixed(args[1]), axis=_fixed(args[2]))
+
+
+def _matmul(*transposed: str) -> Callable[..., Any]:
+    def make(ops: Any, args: Any, attrs: Any) -> Any:
+        sides = [_tensor(arg) for arg in args]
+        for index, name in enumerate(transposed):
+            if _flag(attrs, name):
+                sides[index] = ops.swapaxes(sides[index], -1, -2)
+        return ops.matmul(*sides)
+
+    return make
+
+
+def _pad(ops: Any, args: Any, attrs: Any) -> Any:
+    mode = attrs.get("mode", {}).get("s", "")
+    modes = {"": "constant", "UkVGTEVDVA==": "reflect", "U1lNTUVUUklD": "symmetric"}  # base64, as protobuf writes bytes
+    if mode not in modes or (len(args) > 2 and _fixed(args[2]) != 0):
+        raise _Unknown("a pad with other numbers")
+    return ops.pad(_tensor(args[0]), [tuple(row) for row in _fixed(args[1])], mode=modes[mode])
+
+
+def _resize(interpolation: str) -> Callable[..., Any]:
+    def make(ops: Any, args: Any, attrs: Any) -> Any:
+        if _flag(attrs, "align_corners"):
+            raise _Unknown("a resize with aligned corners")
+        return ops.image.resize(_tensor(args[0]), tuple(_fixed(args[1])), interpolation=interpolation)
+
+    return make
+
+
+def _leaky(ops: Any, args: Any, attrs: Any) -> Any:
+    return ops.leaky_relu(_tensor(args[0]), negative_slope=float(attrs.get("alpha", {}).get("f", 0.2)))
+
+
+def _cast(ops: Any, args: Any, attrs: Any) -> Any:
+    return ops.cast(_tensor(args[0]), _type(attrs, "DstT", "DT_FLOAT"))
+
+
+def _where(ops: Any, args: Any, attrs: Any) -> Any:
+    return ops.where(_tensor(args[0]), _operand(args[1]), _operand(args[2]))
+
+
 def _softmax(ops: Any, args: Any, attrs: Any) -> Any:
     return ops.softmax(_tensor(args[0]), axis=-1)
 
 
+DTYPES = {
+    "DT_FLOAT": "float32", "DT_DOUBLE": "float64", "DT_INT32": "int32", "DT_INT64": "int64", "DT_BOOL": "bool",
+}  # fmt: skip
 TABLE = {
     "Identity": lambda ops, args, attrs: args[0],
     "Neg": _unary("negative"), "Exp": _unary("exp"), "Log": _unary("log"), "Log1p": _unary("log1p"),
@@ -186,6 +266,18 @@ TABLE = {
     "ConcatV2": lambda ops, args, attrs: ops.concatenate([_tensor(a) for a in args[:-1]], axis=_fixed(args[-1])),
     "Pack": lambda ops, args, attrs: ops.stack([_tensor(a) for a in args], axis=int(attrs.get("axis", {}).get("i", 0))),
     "ReverseV2": lambda ops, args, attrs: ops.flip(_tensor(args[0]), axis=tuple(_fixed(args[1]))),
+    "Reciprocal": _unary("reciprocal"), "Inv": _unary("reciprocal"), "Ceil": _unary("ceil"), "Round": _unary("round"),
+    "Erf": _unary("erf"), "Selu": _unary("selu"), "Softsign": _unary("softsign"), "LogSoftmax": _unary("log_softmax"),
+    "StopGradient": _unary("stop_gradient"), "LogicalNot": _unary("logical_not"),
+    "Greater": _binary("greater"), "GreaterEqual": _binary("greater_equal"), "Less": _binary("less"),
+    "LessEqual": _binary("less_equal"), "Equal": _binary("equal"), "NotEqual": _binary("not_equal"),
+    "LogicalAnd": _binary("logical_and"), "LogicalOr": _binary("logical_or"),
+    "SquaredDifference": lambda ops, args, attrs: ops.square(ops.subtract(_operand(args[0]), _operand(args[1]))),
+    "Select": _where, "SelectV2": _where, "Cast": _cast, "LeakyRelu": _leaky,
+    "ArgMax": _argmax("argmax"), "ArgMin": _argmax("argmin"), "OneHot": _one_hot, "Cumsum": _cumsum, "GatherV2": _take,
+    "MatMul": _matmul("transpose_a", "transpose_b"), "BatchMatMul": _matmul("adj_x", "adj_y"),
+    "BatchMatMulV2": _matmul("adj_x", "adj_y"), "Pad": _pad, "PadV2": _pad, "MirrorPad": _pad,
+    "ResizeNearestNeighbor": _resize("nearest"), "ResizeBilinear": _resize("bilinear"),
     "Tile": lambda ops, args, attrs: ops.tile(_tensor(args[0]), tuple(_fixed(args[1]))),
 }  # type: Dict[str, Callable[..., Any]]  # fmt: skip
 

@@ -119,6 +119,8 @@ def main():
     results = {}
     for path in sorted(glob.glob(os.path.join(JOBS, "*", "import", "out", "model.keras"))):
         name = path.split(os.sep)[-4].split("-", 1)[1]
+        if not os.path.exists(os.path.join(FOLDER, name + ".npz")):
+            continue
         try:
             results[name] = check(path, np.load(os.path.join(FOLDER, name + ".npz")))
         except Exception as error:
