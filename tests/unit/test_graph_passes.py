@@ -8,7 +8,7 @@ import pytest
 
 from harness.worker.tfworker.graphs import edges, prepare
 from harness.worker.tfworker.graphs.attrs import bool_attr, constant, text_attr, type_attr
-from harness.worker.tfworker.graphs.control_flow import IF, WHILE, fold_constant_conditions, functionalise
+from harness.worker.tfworker.graphs.control_flow import IF, WHILE, fold_constant_conditions, frames_of, functionalise
 from harness.worker.tfworker.graphs.hoist import hoist_reads
 from harness.worker.tfworker.graphs.names import arguments
 from harness.worker.tfworker.graphs.refs import Unsupported, to_resources
@@ -113,6 +113,18 @@ def test_a_frame_becomes_a_loop_with_a_condition_and_a_body() -> None:
     exit_ = named(done)["exit"]
     assert (exit_["op"], exit_["inputs"]) == ("Identity", [made["name"]])
     assert not {"Enter", "Exit", "Merge", "Switch", "NextIteration", "LoopCond"} & {n["op"] for n in done}
+
+
+def test_an_inner_loop_that_counts_from_a_constant_lies_inside_of_the_outer_one() -> None:
+    """Its counter comes from outside of all loops, its value from inside of the outer loop."""
+    nodes = [
+        node("x", "Placeholder"), node("zero", "Const"), node("x_in", "Enter", "x", frame_name={"s": "b3V0"}),
+        node("i_in", "Enter", "zero", frame_name={"s": "aW4="}), node("y_in", "Enter", "x_in", frame_name={"s": "aW4="}),
+        node("i", "Merge", "i_in"), node("more", "LoopCond", "i"), node("y", "Switch", "y_in", "more"),
+    ]  # fmt: skip
+    frames = frames_of(nodes)
+    assert frames["more"] == frames["y"] == frames["i"] == ("out", "in")
+    assert frames["x_in"] == ("out",)
 
 
 def test_a_loop_in_unusual_form_is_refused_by_name() -> None:

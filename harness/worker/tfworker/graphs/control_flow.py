@@ -50,11 +50,22 @@ def frames_of(nodes: List[Node]) -> Dict[str, Tuple[str, ...]]:
     frames = {node["name"]: () for node in nodes if not node["inputs"]}  # type: Dict[str, Tuple[str, ...]]
     queue = list(frames)
     index = edges.by_name(nodes)
+    whole = {}  # type: Dict[str, Tuple[str, ...]]
     while queue:
         name = queue.pop()
         inner = frames[name][:-1] if index[name]["op"] == "Exit" else frames[name]
         for reader, _ in readers.get(name, ()):
-            frame = inner + (text(reader, "frame_name"),) if reader["op"] == "Enter" else inner
+            frame = inner
+            if reader["op"] == "Enter":
+                # A loop that starts from a constant only is no less inside of the loop that the others start in.
+                key = text(reader, "frame_name")
+                frame = max(inner + (key,), whole.get(key, ()), key=len)
+                if frame != whole.get(key):
+                    whole[key] = frame
+                    lagging = [n["name"] for n in nodes if n["op"] == "Enter" and text(n, "frame_name") == key]
+                    for other in [n for n in lagging if n in frames and len(frames[n]) < len(frame)]:
+                        frames[other] = frame
+                        queue.append(other)
             # Constants without control edges lie outside; what they feed may be deeper.
             if len(frame) > len(frames.get(reader["name"], ())) or reader["name"] not in frames:
                 frames[reader["name"]] = frame
