@@ -35,6 +35,7 @@ from .foreign_code import entries, without_code
 from .graphs import neutral, prune
 from .roles import OWN
 
+_LOOPS = ("While", "StatelessWhile")
 _WEIGHTS = "_harness_carried_weights"
 REFUSED = "Replace these layers by others in the source model, or supply another version of them with --custom-objects FILE.py."
 
@@ -128,7 +129,7 @@ class Carrier:
         self.keras, self.model, self.bundle = keras, model, bundle
         self.tf = compat.import_tensorflow()
         self._files = {}  # type: Dict[str, str]
-        self._random = set()  # type: Set[str]
+        self._random, self._nested = set(), set()  # type: Set[str], Set[str]
         self._arrays = {}  # type: Dict[str, str]
         self.entries = []  # type: List[Dict[str, Any]]
         self._inputs = 0
@@ -286,6 +287,8 @@ class Carrier:
         found = {"list": sites[0]["inference"]["list"], "weights": weights.described(), "sites": unique, "calls": calls}
         if any(row["inference"]["graph"] in self._random for row in unique):
             found["random"] = True
+        if weights.described() and any(row["inference"]["graph"] in self._nested for row in unique):
+            found["nested_loops"] = True
         return found
 
     def _phase(self, whole: Any, writer: ArrayWriter, made: Dict[str, Any], weights: Any) -> Dict[str, Any]:
@@ -348,5 +351,7 @@ class Carrier:
             self._files[key] = "graphs/%04d.json" % len(self._files)
             if noise.is_random(graph):
                 self._random.add(self._files[key])
+            if any(node["op"] in _LOOPS for function in graph["library"] for node in function["nodes"]):
+                self._nested.add(self._files[key])
             write_json(os.path.join(self.bundle, self._files[key]), graph)
         return self._files[key]
