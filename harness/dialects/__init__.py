@@ -264,6 +264,14 @@ def _entry(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {key: entry[key] for key in ("name", "class_name", "calls")}
 
 
+def _phase_of_the_whole(calls: list[dict[str, Any]], dialect: str) -> list[dict[str, Any]]:
+    """Calls of a nested model: Keras 3 overrides the phase of a call with that of the whole model."""
+    if dialect != "keras-3":
+        return calls
+    kept = [{k: v for k, v in call["kwargs"].items() if k != "training"} for call in calls]
+    return [{**call, "kwargs": kwargs} for call, kwargs in zip(calls, kept, strict=True)]
+
+
 class _Run:
     """One translation: walks the graph, collects ledger, obstacles and weight moves."""
 
@@ -312,6 +320,7 @@ class _Run:
         entry = self._operation(entry, path, masked=path in masked) if is_operation(entry) else entry
         if "graph" in entry:
             nested = {**_entry(entry), "config": None, "graph": self.graph(entry["graph"], path, masked)}
+            nested["calls"] = _phase_of_the_whole(entry["calls"], self.steps[0].old)
             if path in masked:
                 self._nested_mask(entry, nested, path)
             if self.new == "keras-3" and any(call["kwargs"].get("training") for call in entry["calls"]):

@@ -36,8 +36,9 @@ def _common(layer: Layer) -> None:
     told = all(masks and masks[0] is not None for masks in layer.masks)
     if layer.class_name in _RECURRENT and layer.masked and len(layer.input_specs) > 1 and not told:
         layer.refuse("called with states, it does not look at the mask in Keras 3, and does in Keras 2", _NO_MASK)
-    if layer.class_name in _RECURRENT and not any(call.get("training") for call in layer.calls):
-        layer.call_kwargs["training"] = None  # Keras 3 writes the phase of the whole model into such calls
+    if any(call.get("training") for call in layer.calls):
+        layer.note("training", True, None, "Keras 3 overrides the phase of a call with that of the whole model")
+    layer.call_kwargs["training"] = None
 
 
 def _activation(layer: Layer, key: str) -> None:
