@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from harness import graph_engine, graph_plan, report
+from harness import graph_engine, graph_plan, lift_engine, report
 from harness.artifact import sniff
 from harness.backends import Environment
 from harness.bundle import Bundle
@@ -17,7 +17,7 @@ from harness.plan import Options
 from harness.regress.warm import WarmWorker
 from harness.verify.graphs import judge_graph, variable_findings
 from harness.worker.tfworker.arrays import ArrayReader
-from harness.worker.tfworker.files import read_json
+from harness.worker.tfworker.files import read_json, write_json
 
 #: a source and the choices for it
 Case = tuple[str, Path, Choices]
@@ -70,3 +70,30 @@ def _migrate(plan: graph_plan.GraphPlan, old: WarmWorker, new: WarmWorker, folde
     evidence = judge_graph(bundle, ArrayReader(str(job.folder / "out"), entries), findings)
     graph_engine.enter(made, bundle, evidence)
     made["rewritten"] = built["rewritten"]
+    if plan.options.lift:
+        _lift(bundle, new, folder, made)
+
+
+def _lift(bundle: Bundle, new: WarmWorker, folder: Path, made: dict[str, Any]) -> None:
+    """The section of a lifted model; the worker builds, and loads what it has saved."""
+    found, section = lift_engine.plan(bundle)
+    made["lift"] = section
+    if found.graph is None:
+        return
+    described = lift_engine.plan_json(found)
+    write_json(str(folder / "lift.json"), described)
+    job = Job.create(folder, "lift")
+    job.give(bundle.folder, "bundle")
+    job.give(folder / "lift.json", "lift.json")
+    job.ops += [lift_engine.build_op(), lift_engine.replay_op(f"out/{lift_engine.NAME}")]
+    built, replayed = new.run(job, 300.0).results
+    ok = lift_engine.enter(section, bundle, described, built, replayed, job.folder / "out")
+    if not ok and (knees := lift_engine.knees_of(section, bundle)):
+        again = Job.create(folder, "knees")
+        again.give(bundle.folder, "bundle")
+        again.give(folder / "lift.json", "lift.json")
+        again.give(job.folder / "out" / lift_engine.NAME, lift_engine.NAME)
+        again.ops.append(lift_engine.replay_op(knees=knees))
+        replayed = new.run(again, 300.0).results[0]
+        ok = lift_engine.enter(section, bundle, described, built, replayed, again.folder / "out")
+    made["status"] = made["status"] if ok else "diverged"
