@@ -386,7 +386,7 @@ def _import(stages: Stages, bundle: Bundle, target: EnvSpec, worker: Worker) -> 
     stages.training = training.Stage.of(bundle, done, target, stages.options)
     stages.report["ledger"] += report.ledger(stages.training.ledger)
     write_json(str(plan), {"graph": done.graph, "weights": done.weights, "training": stages.training.as_json()})
-    forms = {form: f"out/{FORMS[form][1]}" for form in stages.options.formats}
+    forms = {form: f"out/{FORMS[form][1]}" for form in _provable_forms(stages, bundle)}
     op, files = build_op(target, forms), {"bundle": bundle.folder, "plan.json": plan}
     stages.options.code.add_to_target(op, files)
     with stages.timed("import"):
@@ -416,6 +416,16 @@ def needs(stages: Stages, objects: Path) -> None:
     """Note that the saved model loads with the classes and functions of a file only, and put a copy of it beside."""
     stages.objects = objects
     _beside(stages, objects, TARGET_OBJECTS)
+
+
+def _provable_forms(stages: Stages, bundle: Bundle) -> tuple[str, ...]:
+    """The saved forms to build: a full proof adds a SavedModel, but not of a model that draws random numbers."""
+    forms = stages.options.formats
+    draws = any(row.get("noise") for row in bundle.manifest["probes"]["sets"])
+    if stages.options.proof == "full" and draws and len(forms) > 1:
+        stages.report["not_checked"].append("a SavedModel: it draws its own random numbers")
+        return tuple(form for form in forms if form != "saved_model")
+    return forms
 
 
 def build_op(target: EnvSpec, forms: Mapping[str, str]) -> dict[str, Any]:
@@ -464,7 +474,7 @@ def prove(
     evidence = []
     with stages.timed("prove"):
         for form, path in model.items():
-            found = _replay(stages, bundle, form, path, worker, target)
+            found = _replay(stages, bundle, form, path, worker, target, model.get("keras"))
             evidence += review(found, stages.space.jobs / f"replay-{form}" / "out") if review else [found]
     made = stages.report
     made["outputs"], made["layers"] = report.outputs(evidence), report.layers(evidence)
@@ -528,7 +538,9 @@ def _link(link: Path, path: Path) -> None:
     link.symlink_to(os.path.relpath(path, link.parent))
 
 
-def _replay(stages: Stages, bundle: Bundle, form: str, path: Path, worker: Worker, target: EnvSpec) -> Evidence:
+def _replay(
+    stages: Stages, bundle: Bundle, form: str, path: Path, worker: Worker, target: EnvSpec, native: Path | None
+) -> Evidence:
     name, inner = f"replay-{form}", FORMS[form][1]
     recorded = bool(bundle.manifest["probes"]["layers"]["records"])
     op = replay_op(
@@ -540,6 +552,11 @@ def _replay(stages: Stages, bundle: Bundle, form: str, path: Path, worker: Worke
         **double_of(bundle, stages.options, stages.rounded),
     )
     files = {"bundle": bundle.folder, inner: path, **_loads_with(stages, op)}
+    if "double" in op and form == "saved_model" and target.keras_flavour == "keras3":
+        del op["double"]
+        if native and stages.options.proof == "full":
+            files["beside.keras"] = native
+            op |= {"beside": "in/beside.keras", "double": "out/double.npz"}
     job = stages.run(worker, name, op, files)
     result = job.results[0]
     stages.report["to"] = stages.report["to"] or report.environment(target.name, result["versions"])
@@ -565,7 +582,7 @@ def _not_exact(form: str, target: EnvSpec, told: Mapping[str, Any] | None) -> st
     if told is not None:
         return None if told["skipped"] is None else str(told["skipped"])
     if form == "saved_model":
-        return "a SavedModel holds functions, which keep the type that they were made in"
+        return "a SavedModel holds functions, which keep their type; --proof full exports one in float64"
     return f"{target.name} was not asked for it"
 
 

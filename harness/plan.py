@@ -228,7 +228,7 @@ def _check_new(found: Sources, chosen: EnvSpec, target: EnvSpec) -> None:
 
 
 def with_formats(options: Options, target: EnvSpec) -> Options:
-    """The options with the saved forms that a target is asked for, its own where none is named.
+    """The options with the saved forms that a target is asked for, its own where none is named; a full proof has a SavedModel too.
 
     Raises:
         HarnessError: usage, when the target does not write a form.
@@ -241,7 +241,10 @@ def with_formats(options: Options, target: EnvSpec) -> Options:
             f"{target.name} (TensorFlow {target.tensorflow}) does not write {' and '.join(lacking)}.",
             remedy=f"Choose from {', '.join(f'`--format {form}`' for form in able)}.",
         )
-    return replace(options, formats=options.formats or tuple(able[:1]))
+    formats = options.formats or tuple(able[:1])
+    if options.proof == "full" and "saved_model" in able:
+        formats = tuple(dict.fromkeys((*formats, "saved_model")))
+    return replace(options, formats=formats)
 
 
 def form_of(path: Path) -> str:

@@ -102,6 +102,8 @@ def _compared(what: str, where: str, rows: Iterable[Mapping[str, Any]]) -> tuple
     count = f"{len(rows) - len(wrong)} of {len(rows)} agree"
     said = worst["reason"] or f"differs by {measure(worst['max_rel'])} of its largest value"
     bound = "" if wrong else f", where {measure(worst['tolerance'])} would still be rounding"
+    if not wrong and (worst.get("float64") or {}).get("decides"):
+        bound = f"; that is beyond {measure(worst['tolerance'])}, and rounding all the same, as float64 shows"
     return not wrong, f"{what} {where}: {count}. The worst, {worst['name']}, {said}{bound}."
 
 

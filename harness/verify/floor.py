@@ -65,20 +65,26 @@ def settled(single: Comparison, exact: Comparison, noise: float) -> Comparison:
     """
     told = Exact(max_rel=exact.max_rel, tolerance=exact.tolerance, noise=noise, ok=exact.ok, decides=False)
     if not exact.ok:
-        hidden = ": another meaning, hidden below the bound of float32" if single.ok else ""
-        return replace(
-            single,
-            ok=False,
-            float64=told,
-            reason=f"in float64 it {exact.reason}{hidden}",
-            worst=exact.worst or single.worst,
-        )
+        reason = f"in float64 it {exact.reason}: another meaning, hidden below the bound of float32"
+        if not single.ok:
+            reason = f"{single.reason}; in float64 by {exact.max_rel:.3g}, at most {exact.tolerance:.3g}"
+        return replace(single, ok=False, float64=told, reason=reason, worst=exact.worst or single.worst)
     if single.ok:
         return replace(single, float64=told)
     if explained(single.max_rel, noise):
         return replace(single, ok=True, reason=None, float64=replace(told, decides=True))
     reason = f"{single.reason}; float64 agrees, but the source's own float32 is only {noise:.3g} from its float64"
     return replace(single, reason=reason, float64=told)
+
+
+def borrowed(single: Comparison, exact: Exact | None) -> Comparison:
+    """The verdict on values that were recorded elsewhere, in float32 only, for inputs whose float64 is known.
+
+    What float64 said of the same inputs explains a difference up to the noise, as in :func:`settled`.
+    """
+    if single.ok or exact is None or not exact.ok or single.max_rel < 0 or not explained(single.max_rel, exact.noise):
+        return single
+    return replace(single, ok=True, reason=None, float64=replace(exact, decides=True))
 
 
 def section(level: str, bundle: Bundle, evidence: Sequence[Any], skipped: Mapping[str, str | None]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ SCRIPTS = [
     ("s_packt_vae_cnn_216", "autoencoder", ("--exclude", "*z_log_var*")),
     ("s_rlcode_breakout_a3c", "breakout_actor", ()),
     ("s_rlcode_pong_k1", "pong_policy", ()),
+    ("s_textgenrnn_cudnn_215", "text_generator", ()),  # rounds by 2e-3: float64 tells it from a fault
 ]
 ARRAYS = [
     ("n_facenet_det1", "proposals", ("det1.npy",), ()),

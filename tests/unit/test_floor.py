@@ -219,3 +219,11 @@ def test_numbers_that_one_keras_rounds_and_another_keeps_are_the_same_in_float64
     assert kept == rounded == {"layers": [config(0.1)]}
     dense = {"class_name": "Dense", "config": {"rate": 0.10000000149011612}}
     assert short_numbers(dense) == dense
+
+
+def test_values_recorded_elsewhere_are_explained_by_the_float64_of_their_inputs() -> None:
+    exact = floor.settled(single(1e-6), double(1e-15), 1e-4).float64
+    assert floor.borrowed(single(1e-3), exact).ok
+    assert not floor.borrowed(single(1e-1), exact).ok
+    assert not floor.borrowed(single(1e-3), None).ok
+    assert not floor.borrowed(single(1e-3), floor.settled(single(1e-6), double(1e-3), 1e-4).float64).ok

@@ -85,6 +85,14 @@ def test_the_way_back_goes_through_the_same_dialects(
     assert made.steps[2] == f"translate the configuration: {chain}"
 
 
+@pytest.mark.parametrize(("target", "forms"), [("tf2.21", ("keras", "saved_model")), ("tf1.15", ("h5",))])
+def test_a_full_proof_has_a_saved_model_where_the_target_writes_one(
+    tmp_path: Path, target: str, forms: tuple[str, ...]
+) -> None:
+    model = bad_files.keras_h5(tmp_path / "model.h5", keras_version="2.4.0")
+    assert make_plan(model, target_env=target, options=Options(proof="full")).options.formats == forms
+
+
 def test_a_form_that_the_target_does_not_write_is_a_usage_error(tmp_path: Path) -> None:
     model = bad_files.keras_h5(tmp_path / "model.h5", keras_version="2.2.4-tf")
     error = refused(model, target_env="tf2.3", options=Options(formats=("keras", "saved_model")))

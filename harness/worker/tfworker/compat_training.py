@@ -199,7 +199,12 @@ def plain_batch_norm(keras: Any) -> Any:
 
     for home, _ in kept:
         home.fused_batch_norm = plain
-    return lambda: [setattr(home, "fused_batch_norm", function) for home, function in kept]
+    undo = [(home, "fused_batch_norm", function) for home, function in kept]
+    if is_standalone(keras):  # Keras 2.3 casts the size of its samples to float32 whatever the type of its inputs
+        cast = keras.backend.cast
+        keras.backend.cast = lambda x, dtype: cast(x, "float64" if dtype == "float32" else dtype)
+        undo.append((keras.backend, "cast", cast))
+    return lambda: [setattr(home, name, function) for home, name, function in undo]
 
 
 def plain(value: Any) -> Any:

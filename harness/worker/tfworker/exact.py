@@ -13,13 +13,15 @@ import numpy as np
 
 from . import compat, compat_target, compat_training
 from .double import doubled, with_fused_epsilon
-from .repair import repair
+from .repair import repair, restore_axes
 from .roles import roles_of
 
 #: names of arrays in float64 are those of the float32 ones behind this
 PREFIX = "double/"
 #: bytes of layer outputs that are computed together
 TOGETHER = 192 << 20
+#: first lines of errors that say where, not what
+_HEADS = ("Exception encountered", "Graph execution error")
 _HALF = ("float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
 
 
@@ -51,7 +53,7 @@ def config_of(keras: Any, model: Any) -> Any:
     if compat_target.is_keras3(keras):
         config = model.get_config()
     else:
-        config = repair(json.loads(model.to_json()))[0]
+        config = restore_axes(repair(json.loads(model.to_json()))[0])
     half = sorted(_named_dtypes(config) & set(_HALF))
     if half:
         raise Skipped("it computes in half precision (%s), whose rounding is part of what it means" % ", ".join(half))
@@ -133,7 +135,7 @@ def said(error: BaseException) -> str:
     """The kind of an error and the first line that says something; Keras 3 puts one before it that only names the layer."""
     lines = [re.sub("\x1b\\[[0-9]*m", "", line).strip() for line in str(error).strip().splitlines()]
     lines = [line for line in lines if line] or [""]
-    told = lines[0] if len(lines) == 1 or not lines[0].startswith("Exception encountered") else " ".join(lines[:2])
+    told = lines[0] if len(lines) == 1 or not lines[0].startswith(_HEADS) else " ".join(lines[:2])
     return "%s: %s" % (type(error).__name__, told[:300])
 
 

@@ -14,9 +14,10 @@ from .arrays import ArrayReader, ArrayWriter
 from .errors import Refusal
 
 FILE = "double.npz"
-#: at ``standard``: elements of all layers' outputs for the recorded set above which only outputs are computed, and none at all
+#: at ``standard``: weights, and numbers that all layers together give for the recorded set, above which nothing is computed
+WEIGHTS_UP_TO, NUMBERS_UP_TO = 40000000, 400000000
+#: the same, above which only outputs are
 LAYERS_UP_TO = 40000000
-WEIGHTS_UP_TO = 40000000
 
 
 def write(keras: Any, model: Any, graph: Dict[str, Any], manifest: Dict[str, Any], bundle: str, level: str) -> Any:
@@ -48,6 +49,9 @@ def _refuse(manifest: Dict[str, Any], level: str) -> None:
     size = sum(int(np.prod(entry["shape"], dtype=np.int64)) for entry in weights)
     if level != "full" and size > WEIGHTS_UP_TO:
         raise exact.Skipped("it has more than %d weights; --proof full computes it all the same" % WEIGHTS_UP_TO)
+    if level != "full" and _elements(manifest) > NUMBERS_UP_TO:
+        why = "its layers give more than %d numbers for one probe set; --proof full computes it all the same"
+        raise exact.Skipped(why % NUMBERS_UP_TO)
 
 
 def _elements(manifest: Dict[str, Any]) -> int:

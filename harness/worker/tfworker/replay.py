@@ -7,7 +7,8 @@ Request: ``{"op": "replay", "flavour": "keras3" | "tf.keras" | "tf_keras", "mode
 
 ``eager`` calls the model itself instead of ``predict_on_batch``, which traces a graph for every model and batch size:
 for the matrix of many small models. A migration is proved with what users call, ``predict_on_batch``. ``double`` names
-the file for what the model gives in float64, where the bundle has that (``replay_exact``).
+the file for what the model gives in float64, where the bundle has that (``replay_exact``); ``beside`` the ``.keras`` file that is built in
+float64 and exported again for that, because functions keep their type.
 
 Runs in a process of its own that has built nothing; the only custom objects in it are those of the file ``objects``.
 """
@@ -45,7 +46,7 @@ def replay(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
             "outputs-random", message, remedy="Use `--format keras`, which is proved with the source's numbers."
         )
     if request["format"] == "saved_model":
-        run = _served(_attempt(keras, request, compat_target.serving, model), manifest["model"], model)
+        run = served(_attempt(keras, request, compat_target.serving, model), manifest["model"], model)
     else:
         run = runner(keras, model, manifest["model"], eager)
     # Before anything runs: a layer that is called with training=True changes its statistics.
@@ -66,6 +67,10 @@ def replay(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
             layers = Layers(keras, manifest, reader, writer, entries, eager, renamed)
             entries, missing = layers.replay(model)
     told = None
+    if request.get("beside"):  # what a SavedModel's functions were made of
+        model = _attempt(
+            keras, dict(request, model=request["beside"]), compat_target.load, "keras", from_source.load(request)
+        )
     if request.get("double") and model is not None and not draws:
         context.step("compute it in float64")
         told, more = replay_exact.replay_exact(keras, model, manifest, reader, request)
@@ -131,7 +136,7 @@ def _ordered(model: Any, described: Dict[str, Any], arrays: List[Any]) -> List[A
     return list(arrays)
 
 
-def _served(serve: Any, described: Dict[str, Any], model: Any) -> Any:
+def served(serve: Any, described: Dict[str, Any], model: Any) -> Any:
     tf = compat.import_tensorflow()
     dtypes = [spec["dtype"] for spec in described["inputs"]]
 

@@ -34,13 +34,19 @@ def replay_exact(keras: Any, model: Any, manifest: Dict[str, Any], reader: Any, 
 
 
 def _run(keras: Any, model: Any, manifest: Any, reader: Any, writer: Any, request: Any) -> List[Dict[str, Any]]:
-    from .replay import Layers, Renamed, runner  # replay uses this module
+    from .replay import Layers, Renamed, runner, served  # replay uses this module
 
     eager, entries = bool(request.get("eager")), []  # type: bool, List[Dict[str, Any]]
     single = exact.single_tensors(list(model.outputs), ["%d" % i for i, _ in enumerate(model.outputs)])
     if single:
         raise exact.Skipped("output %s of the target stays in float32: a cast inside leads there" % ", ".join(single))
-    run = runner(keras, model, manifest["model"], eager)
+    if request.get("beside"):
+        path = request["double"] + ".saved_model"
+        compat_target.save(keras, model, "saved_model", path)
+        inputs = [dict(spec, dtype=_wide(spec["dtype"])) for spec in manifest["model"]["inputs"]]
+        run = served(compat_target.serving(keras, path, None), {"inputs": inputs}, None)
+    else:
+        run = runner(keras, model, manifest["model"], eager)
     for row in manifest["probes"]["sets"]:
         if not row.get("continues"):
             compat.reset_states(model)
@@ -51,6 +57,10 @@ def _run(keras: Any, model: Any, manifest: Any, reader: Any, writer: Any, reques
         layers = Layers(keras, manifest, reader, writer, entries, eager, Renamed(request.get("renamed", ())))
         entries, _ = layers.replay(model)
     return entries
+
+
+def _wide(dtype: str) -> str:
+    return "float64" if dtype == "float32" else dtype
 
 
 class _Prefixed(object):

@@ -13,7 +13,7 @@ from . import compat, compat_steps, compat_training
 from .arrays import ArrayReader
 from .double import doubled, single, with_fused_epsilon
 from .errors import Refusal
-from .repair import repair
+from .repair import repair, restore_axes
 from .training import set_state
 
 SEED = 20240301
@@ -68,7 +68,7 @@ def record_step(keras: Any, model: Any, training: Any, given: Given, writer: Any
         if getattr(model, "stateful", False):
             raise Skipped("the model carries states from batch to batch")
         unfuse = not compat_training.is_standalone(keras)
-        config = repair(json.loads(model.to_json()))[0]
+        config = restore_axes(repair(json.loads(model.to_json()))[0])
         config = doubled(with_fused_epsilon(config, model, compat_training.least_fused_epsilon()), unfuse)
         outputs = list(compat.output_names(model))
         compat.clear(keras)
