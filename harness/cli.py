@@ -459,26 +459,50 @@ def import_(bundle: Path, **given: Any) -> int:
 
 
 @cli.command(epilog=EPILOG)
-@click.argument("model", type=_PATH)
-@click.argument("bundle", type=_PATH)
-@click.option("--in", "target_env", default=DEFAULT_TARGET, show_default=True, help="Environment that loads MODEL.")
+@click.argument("old", type=_PATH)
+@click.argument("new", type=_PATH)
+@click.option("--from", "source_env", default="auto", show_default=True, help="Environment that OLD is read in.")
+@click.option("--in", "target_env", default=DEFAULT_TARGET, show_default=True, help="Environment that loads NEW.")
+@click.option("--inputs", type=_PATH, help="Samples of your own (.npz), besides the probes that are made.")
+@click.option("--custom-objects", type=_PATH, help="Python file with classes and functions that OLD needs.")
 @_TARGET_OBJECTS
 @_proof_option
 @_shared
-def verify(model: Path, bundle: Path, **given: Any) -> int:
-    """Compare what MODEL (.keras, .h5, or a SavedModel folder) computes with what BUNDLE recorded.
+def verify(old: Path, new: Path, **given: Any) -> int:
+    """Compare what NEW (.keras, .h5, or a SavedModel folder) computes with OLD: a model file, or a bundle.
+
+    OLD is exported in its own TensorFlow first, unless it is a bundle. A bundle may stand in either place.
 
     \b
-    Example:
-      python -m harness verify mine.keras exported/bundle
+    Examples:
+      python -m harness verify old.h5 mine.keras
+      python -m harness verify exported/bundle mine.h5 --in tf2.15
     """
     from harness import engine, envspec
+    from harness.bundle import is_bundle
+    from harness.plan import make_plan
 
     target = envspec.get_spec(envspec.load_specs(), given["target_env"])
-    out = given["out"] or Path(f"{model.resolve().stem}-verified")
+    if is_bundle(new) and not is_bundle(old):
+        old, new = new, old
+    out = given["out"] or Path(f"{new.resolve().stem}-verified")
+    options = _options({**given, "training": "off"})
+    reference: Any = old
+    if is_bundle(old):
+        if options.samples or options.code.custom_objects:
+            raise HarnessError("usage", "--inputs and --custom-objects are for an OLD that is a model, not a bundle.")
+    else:
+        reference = make_plan(
+            old,
+            source_env=given["source_env"],
+            target_env=target.name,
+            backend=given["backend"],
+            out=out,
+            options=options,
+        )
     with _progress(given["as_json"]) as progress:
         outcome = engine.verify_model(
-            model, bundle, target, out, _options(given), progress, _command(), backend=given["backend"]
+            new, reference, target, out, options, progress, _command(), backend=given["backend"]
         )
     return _finish(outcome, given["as_json"])
 

@@ -169,10 +169,10 @@ def import_bundle(
 
 
 def verify_model(
-    model: Path, folder: Path, target: EnvSpec, out: Path, options: Options, progress: Progress, command: list[str],
-    *, backend: str,
+    model: Path, reference: Path | Plan, target: EnvSpec, out: Path, options: Options, progress: Progress,
+    command: list[str], *, backend: str,
 ) -> Outcome:  # fmt: skip
-    """Only the proof: an existing model against a bundle."""
+    """Only the proof: an existing model against a bundle, or against a model that is exported first as its plan says."""
     if not model.exists():
         raise HarnessError("source-missing", f"There is no model at {model}.")
     from harness import graph_engine
@@ -180,18 +180,23 @@ def verify_model(
     form = form_of(model)
 
     def body(stages: Stages) -> None:
-        if is_graph(folder):
-            bundle = graph_engine.open_bundle(stages, folder)
+        if isinstance(reference, Plan):
+            source = reference.source_env
+            bundle = export_bundle(stages, reference, stages.start(stages.environment(source), source.keras_flavour))
+        elif is_graph(reference):
+            bundle = graph_engine.open_bundle(stages, reference)
             fresh = stages.start(stages.environment(target), target.keras_flavour)
             graph_engine.prove(stages, bundle, model.resolve(), fresh, target)
             return
-        bundle = open_bundle(stages, folder)
+        else:
+            bundle = open_bundle(stages, reference)
         fresh = stages.start(stages.environment(target), target.keras_flavour)
         stages.report["not_checked"].append("weights: only what the model computes was compared")
         stages.objects = options.code.target_objects
         prove(stages, bundle, {form: model.resolve()}, fresh, target)
 
-    return run_stages(out, options, progress, command, backend, body, [model, folder])
+    given = reference.inputs if isinstance(reference, Plan) else [reference]
+    return run_stages(out, options, progress, command, backend, body, [model, *given])
 
 
 def run_stages(

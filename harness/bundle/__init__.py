@@ -82,6 +82,11 @@ _GRAPH_FORM: dict[str, Any] = {
 _TENSORS = {"tensor": str, "dtype": str}
 
 
+def is_bundle(path: Path) -> bool:
+    """Whether a path is meant as the folder of a bundle, whole or not: any folder but that of a SavedModel."""
+    return path.is_dir() and not any(path.glob("saved_model.pb*"))
+
+
 def is_graph(folder: Path) -> bool:
     """Whether the bundle in a folder holds a whole graph; False for what is no bundle."""
     try:

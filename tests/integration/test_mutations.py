@@ -50,6 +50,16 @@ def test_the_same_model_saved_again_is_verified(mutants: Path, rich: Run, run: H
     assert done.report["not_checked"][0] == "weights: only what the model computes was compared"
 
 
+def test_two_model_files_are_compared_without_a_bundle(
+    rich_model: Callable[[str], Path], mutants: Path, run: Harness
+) -> None:
+    """For whoever migrated by hand: the old file is exported in its own TensorFlow first."""
+    done = run("verify", rich_model("tf1.15"), mutants / "swapped_gates.keras", "--json")
+    assert (done.status, done.report["status"]) == (1, "diverged")
+    assert done.report["layers"]["first_divergent"]["layer"] == "lstm"
+    assert done.report["from"]["environment"] == "tf1.15"
+
+
 def test_the_terminal_names_layer_and_elements(mutants: Path, rich: Run, run: Harness, tmp_path: Path) -> None:
     done = run("verify", mutants / "dropped_bias.keras", rich.out / "bundle", "--out", tmp_path / "out")
     assert done.status == 1

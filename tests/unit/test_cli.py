@@ -38,7 +38,7 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, s
         (["migrate", "a", "--timeout", "soon"], "Invalid value for '--timeout': 'soon' is not a valid float"),
         (["migrate", "a", "--backend", "vm"], "Invalid value for '--backend'"),
         (["import"], "Missing argument 'BUNDLE'."),
-        (["verify", "a"], "Missing argument 'BUNDLE'."),
+        (["verify", "a"], "Missing argument 'NEW'."),
         (["envs", "create"], "Missing argument 'NAMES...'."),
     ],
 )

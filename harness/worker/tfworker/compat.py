@@ -174,7 +174,9 @@ def unsaved_arguments(name: str, entry: Dict[str, Any]) -> List[str]:
 
 def is_namesake(entry: Dict[str, Any]) -> bool:
     """Whether a layer has the name of a class that came with TF 1.14, and arguments that are not those of that class."""
-    own = {"name", "trainable", "dtype", "batch_input_shape", "dropout"} | set(_ATTENTION.get(entry["class_name"], ()))
+    own = {"name", "trainable", "dtype", "batch_input_shape", "dropout", "score_mode", "seed"} | set(
+        _ATTENTION.get(entry["class_name"], ())
+    )
     config = entry["config"]
     return entry["class_name"] in _ATTENTION and isinstance(config, dict) and not set(config) <= own
 
