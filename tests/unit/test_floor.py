@@ -219,6 +219,8 @@ def test_numbers_that_one_keras_rounds_and_another_keeps_are_the_same_in_float64
     assert kept == rounded == {"layers": [config(0.1)]}
     dense = {"class_name": "Dense", "config": {"rate": 0.10000000149011612}}
     assert short_numbers(dense) == dense
+    call = short_numbers({"inbound_nodes": [["x", 0, 0, {"y": 0.7}]]})
+    assert call == {"inbound_nodes": [["x", 0, 0, {"y": float(np.float32(0.7))}]]}
 
 
 def test_values_recorded_elsewhere_are_explained_by_the_float64_of_their_inputs() -> None:

@@ -78,7 +78,18 @@ def short_numbers(value: Any) -> Any:
     out = {key: short_numbers(item) for key, item in value.items()}
     if out.get("class_name") in _ROUNDING and isinstance(out.get("config"), dict):
         out["config"] = {k: float(str(np.float32(v))) if isinstance(v, float) else v for k, v in out["config"].items()}
+    if "inbound_nodes" in out:
+        out["inbound_nodes"] = _single_numbers(out["inbound_nodes"])
     return out
+
+
+def _single_numbers(value: Any) -> Any:
+    """Numbers in calls as they are in float32: some operations of Keras 3 take them so, some as they are written."""
+    if isinstance(value, (list, tuple)):
+        return type(value)([_single_numbers(item) for item in value])
+    if isinstance(value, dict):
+        return {key: _single_numbers(item) for key, item in value.items()}
+    return float(np.float32(value)) if isinstance(value, float) else value
 
 
 def build(keras: Any, kind: Any, config: Any) -> Any:
