@@ -216,7 +216,7 @@ def test_numbers_that_one_keras_rounds_and_another_keeps_are_the_same_in_float64
         }
 
     kept, rounded = (short_numbers({"layers": [config(slope)]}) for slope in (0.1, 0.10000000149011612))
-    assert kept == rounded == {"layers": [config(0.1)]}
+    assert kept == rounded == {"layers": [config(float(np.float32(0.1)))]}
     dense = {"class_name": "Dense", "config": {"rate": 0.10000000149011612}}
     assert short_numbers(dense) == dense
     call = short_numbers({"inbound_nodes": [["x", 0, 0, {"y": 0.7}]]})

@@ -34,8 +34,8 @@ NETWORKS = {
     "DenseNet121": {"Conv2D": 120, "BatchNormalization": 121, "Dense": 1},
     "Xception": {"Conv2D": 6, "SeparableConv2D": 34, "BatchNormalization": 40, "Dense": 1},
 }
-#: the two that are always run; HARNESS_LIFT_ALL=1 runs all seven, which takes minutes
-ALWAYS = ("MobileNet", "ResNet50")
+#: what is always run; HARNESS_LIFT_ALL=1 runs all seven, which takes minutes
+ALWAYS = ("MobileNet",)
 
 
 def source(folder: Path) -> Path:
@@ -70,6 +70,7 @@ def test_only_what_keras_lacks_is_carried_and_named(lifted: Any) -> None:
     }
     assert partly.pop("partly") == ["LRN", "ResizeBilinear"]
     assert "a loop" in partly.pop("dynamic_lstm")
+    assert partly.pop("forms_of_convolution") == ["Reshape"]  # to the number of examples and the rest, both computed
     assert partly == {}
 
 
