@@ -67,10 +67,10 @@ _ROUNDING = ("ReLU", "LeakyReLU", "ELU", "ThresholdedReLU", "Rescaling", "Clip")
 
 
 def short_numbers(value: Any) -> Any:
-    """A config with the numbers of some layers and of all calls as they are in float32.
+    """A config with the numbers of some layers as the shortest decimals that are the same in float32.
 
-    One Keras holds 0.1, another 0.10000000149011612, for what is one number in the float32 that the model computes in; and
-    TensorFlow's leaky_relu takes its slope in float32 whatever it computes in.
+    One Keras holds 0.1, another 0.10000000149011612, for what is one number in the float32 that the model computes in.
+    Slopes are taken as they are in float32: TensorFlow's leaky_relu does so whatever it computes in. Numbers in calls too.
     """
     if isinstance(value, list):
         return [short_numbers(item) for item in value]
@@ -78,10 +78,15 @@ def short_numbers(value: Any) -> Any:
         return value
     out = {key: short_numbers(item) for key, item in value.items()}
     if out.get("class_name") in _ROUNDING and isinstance(out.get("config"), dict):
-        out["config"] = {k: _single_numbers(v) for k, v in out["config"].items()}
+        slopes = ("negative_slope", "alpha") if out["class_name"] == "LeakyReLU" else ("negative_slope",)
+        out["config"] = {k: _single_numbers(v) if k in slopes else _short(v) for k, v in out["config"].items()}
     if "inbound_nodes" in out:
         out["inbound_nodes"] = _single_numbers(out["inbound_nodes"])
     return out
+
+
+def _short(value: Any) -> Any:
+    return float(str(np.float32(value))) if isinstance(value, float) else value
 
 
 def _single_numbers(value: Any) -> Any:
