@@ -271,14 +271,17 @@ def _smaller_first(call: Mapping[str, Any], arguments: dict[str, Any]) -> None:
     shapes = [shape for shape, _ in call.get("input_specs", ())]
     if len(shapes) < 2 or not broadcasts(shapes):
         return
-    first, second = shapes
-    padded = [1] * (len(first) - len(second)) + second
-    if len(first) < len(second) or any(a == 1 != b for a, b in zip(first, padded, strict=True)):
-        padded = [1] * (len(second) - len(first)) + first
-        if len(second) < len(first) or any(a == 1 != b for a, b in zip(second, padded, strict=True)):
-            raise UnknownError("both operands are broadcast, which Keras 3 gets wrong at some batch sizes")
+    if _fits(shapes[0], shapes[1]):
         return
+    if not _fits(shapes[1], shapes[0]):
+        raise UnknownError("both operands are broadcast, which Keras 3 gets wrong at some batch sizes")
     arguments["x1"], arguments["x2"] = arguments["x2"], arguments["x1"]
+
+
+def _fits(small: list[int | None], large: list[int | None]) -> bool:
+    """Whether an operand is broadcast to the shape of the other one, which stays as it is."""
+    padded = [1] * (len(large) - len(small)) + small
+    return len(padded) == len(large) and not any(b == 1 != a for a, b in zip(padded, large, strict=True))
 
 
 def translated(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -129,9 +129,19 @@ def merge(layer: str, name: str) -> Make:
             and first.ref != second.ref
         ):
             return c.layer(layer, {}, first, second)
-        return c.op(NUMPY, name, {}, x1=first, x2=second)
+        return total(c, first, second) if name == "Add" else c.op(NUMPY, name, {}, x1=first, x2=second)
 
     return make
+
+
+def total(c: Call, first: Value, second: Value) -> list[Tensor]:
+    """A sum; a difference where Keras 3 could take the second operand for a bias (``dialects.rebuild.broadcast_sum``)."""
+    a, b = (v.spec.shape if isinstance(v, Tensor) else np.shape(v) for v in (first, second))
+    vector = a is not None and b is not None and len(b) == 1 and a[-1:] == b
+    if b == () or (a is not None and (len(a) < 2 or a == b)) or vector:
+        return c.op(NUMPY, "Add", {}, x1=first, x2=second)
+    minus = c.op(NUMPY, "Negative", {}, x=second)[0] if isinstance(second, Tensor) else np.negative(second)
+    return c.op(NUMPY, "Subtract", {}, x1=first, x2=minus)
 
 
 def alike(*tensors: Tensor) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.lift.calls import Call, floating
+from harness.lift.calls import Call, floating, total
 from harness.lift.plan import NUMPY, Tensor
 from harness.lift.tiles import UnknownError, attrs, integers
 
@@ -142,7 +142,7 @@ def _constant_of(c: Call, sizes: list[tuple[int, int]], value: float) -> list[Te
     shape = [-1 if i == free[0] else 1 for i in range(len(sizes))]
     made = c.op(NUMPY, "Reshape", {"newshape": shape}, x=zeros)
     rest = [1 if i == free[0] else a for i, (a, _) in enumerate(sizes)]
-    return c.op(NUMPY, "Add", {}, x1=made[0], x2=np.full(rest, value, c.spec().dtype))
+    return total(c, made[0], np.full(rest, value, c.spec().dtype))
 
 
 def tile(c: Call) -> list[Tensor]:
@@ -163,5 +163,5 @@ def tile(c: Call) -> list[Tensor]:
             x = c.op(NUMPY, "Tile", {"repeats": repeats}, x=x)[0]
         elif isinstance(x, np.ndarray):
             x = np.tile(x, repeats)
-        return c.op(NUMPY, "Add", {}, x1=column, x2=x)
+        return total(c, column, x)
     return c.op(NUMPY, "Tile", {"repeats": [a for a, _ in sizes]}, x=x)

@@ -242,12 +242,7 @@ def test_a_host_that_is_killed_leaves_nothing_running(
         assert process.stdout.readline() == b"up\n"
         assert client.containers.list(filters={"label": LABEL})
         process.kill()
-    deadline = time.monotonic() + 30
-    while client.containers.list(filters={"label": LABEL}):
-        assert time.monotonic() < deadline, "the container still runs"
-        time.sleep(0.2)
-    for left in client.containers.list(all=True, filters={"label": LABEL}):
-        left.remove(force=True, v=True)
+    nothing_left(client)
 
 
 def test_untrusted_files_are_opened_in_a_container_or_not_at_all(

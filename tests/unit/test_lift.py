@@ -353,3 +353,33 @@ def test_a_guess_of_what_trains_gives_way_to_the_layer() -> None:
     found = graph.lifted("y")
     assert classes(found) == ["BatchNormalization"]
     assert not found.weights["variable/bn/a"]["trainable"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "made_of"),
+    [
+        (
+            [None, 1, 4],
+            [None, 1],
+            ["Negative", "Subtract"],
+        ),  # Keras 3 would take (batch, 1) for a bias where batch is 4
+        ([None, 4], [1, 4], ["Negative", "Subtract"]),
+        ([None, 4], [4], ["Add"]),
+        ([None, 3, 4], [None, 3, 4], ["Add"]),
+    ],
+)
+def test_a_sum_whose_second_operand_could_pass_for_a_bias_is_a_difference(
+    first: list[int | None], second: list[int | None], made_of: list[str]
+) -> None:
+    graph = Graph()
+    graph.node("a", "Placeholder", [], first)
+    graph.node("b", "Placeholder", [], second)
+    graph.node("total", "AddV2", ["a", "b"], first)
+    signature = {
+        "inputs": {
+            name: {"tensor": f"{name}:0", "shape": shape, "dtype": F32} for name, shape in (("a", first), ("b", second))
+        },
+        "outputs": {"total": {"tensor": "total:0", "shape": None, "dtype": F32}},
+    }
+    found = lift("serving_default", signature, graph.nodes, [], {}.__getitem__, "model")
+    assert classes(found) == made_of

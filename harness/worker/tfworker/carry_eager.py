@@ -93,6 +93,3 @@ class _Weights(compat_graph.Weights):
         if key not in self._roles:
             raise Refusal("model-unsupported", "it uses a weight of another layer, or one that the file does not hold")
         return self._roles[key]
-
-    def role_of(self, variable: Any) -> str:
-        return self._roles[id(variable)]

@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 import warnings
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 from . import compat_keras3
 
@@ -243,21 +243,21 @@ def values(keras: Any, variables: List[Any]) -> Iterator[Any]:
         for value in compat_keras3.values(variables):
             yield value
         return
-    for group in _fetched_together(variables):
+    for group in grouped(variables, lambda variable: 8 * size_of(variable), FETCH):
         arrays = keras.backend.batch_get_value(group)
         while arrays:  # nothing keeps an array once it was handed out
             yield arrays.pop(0)
 
 
-def _fetched_together(variables: List[Any]) -> Iterator[List[Any]]:
-    group, left = [], FETCH  # type: List[Any], int
-    for variable in variables:
-        size = 8 * size_of(variable)
-        if group and size > left:
+def grouped(items: List[Any], size: Callable[[Any], int], limit: int) -> Iterator[List[Any]]:
+    """Lists of items in their order whose sizes do not add up to more than ``limit``; one that is larger is alone."""
+    group, left = [], limit  # type: List[Any], int
+    for item in items:
+        if group and size(item) > left:
             yield group
-            group, left = [], FETCH
-        group.append(variable)
-        left -= size
+            group, left = [], limit
+        group.append(item)
+        left -= size(item)
     if group:
         yield group
 

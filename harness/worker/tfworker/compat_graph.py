@@ -254,7 +254,7 @@ class Weights:
 
     def role_of(self, variable: Any) -> str:
         """The role of a weight."""
-        return self.role(variable.op.name)
+        return self._roles[self.key_of(variable)]
 
     def described(self) -> List[Dict[str, Any]]:
         """``role``, ``shape``, ``dtype``, ``trainable`` and ``hidden`` of every weight."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from . import compat, compat_target, compat_training
 from .double import doubled, with_fused_epsilon
+from .errors import Refusal
 from .repair import repair, restore_axes
 from .roles import roles_of
 
@@ -27,6 +28,19 @@ _HALF = ("float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
 
 class Skipped(Exception):
     """The model is not computed in float64; the message says why."""
+
+
+@contextlib.contextmanager
+def reasons(told: Dict[str, Any], what: str) -> Iterator[None]:
+    """Put into ``told["skipped"]`` why there is no float64: nothing inside may fail a migration."""
+    try:
+        yield
+    except Skipped as reason:
+        told["skipped"] = str(reason)
+    except Refusal as refusal:
+        told["skipped"] = "%s cannot be built in float64: %s" % (what, refusal)
+    except Exception as error:
+        told["skipped"] = "%s is not computed in float64: %s" % (what, said(error))
 
 
 @contextlib.contextmanager
@@ -125,16 +139,7 @@ def single_tensors(tensors: List[Any], names: List[str]) -> List[str]:
 
 def groups(records: List[Dict[str, Any]]) -> Iterator[List[Dict[str, Any]]]:
     """Records whose tensors are computed together, by their size in float64."""
-    group, left = [], TOGETHER  # type: List[Any], int
-    for record in records:
-        size = 8 * int(np.prod(record["shape"], dtype=np.int64))
-        if group and size > left:
-            yield group
-            group, left = [], TOGETHER
-        group.append(record)
-        left -= size
-    if group:
-        yield group
+    return compat.grouped(records, lambda row: 8 * int(np.prod(row["shape"], dtype=np.int64)), TOGETHER)
 
 
 class Reader(object):

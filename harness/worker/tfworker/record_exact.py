@@ -11,7 +11,6 @@ import numpy as np
 
 from . import carry, compat, exact, record
 from .arrays import ArrayReader, ArrayWriter
-from .errors import Refusal
 
 FILE = "double.npz"
 #: at ``standard``: weights, and numbers that all layers together give for the recorded set, above which nothing is computed
@@ -23,7 +22,7 @@ LAYERS_UP_TO = 40000000
 def write(keras: Any, model: Any, graph: Dict[str, Any], manifest: Dict[str, Any], bundle: str, level: str) -> Any:
     """(the ``double`` object of the probes, index entries of the arrays written)."""
     told = {"level": level, "skipped": None, "layers": False}  # type: Dict[str, Any]
-    try:
+    with exact.reasons(told, "it"):
         if manifest["required_features"]:
             raise exact.Skipped("it has layers made of code, which are recorded in their own types")
         config = exact.config_of(keras, model)
@@ -32,12 +31,6 @@ def write(keras: Any, model: Any, graph: Dict[str, Any], manifest: Dict[str, Any
             live = _Live(keras, exact.build(keras, type(model), config), graph, manifest, bundle, writer)
             told["layers"] = live.record(level == "full" or _elements(manifest) <= LAYERS_UP_TO)
             return told, live.entries
-    except exact.Skipped as reason:
-        told["skipped"] = str(reason)
-    except Refusal as refusal:
-        told["skipped"] = "it cannot be built in float64: %s" % refusal
-    except Exception as error:
-        told["skipped"] = "it is not computed in float64: %s" % exact.said(error)
     return told, []
 
 

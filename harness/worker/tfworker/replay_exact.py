@@ -9,14 +9,13 @@ import numpy as np
 
 from . import compat, compat_target, exact
 from .arrays import ArrayWriter
-from .errors import Refusal
 from .roles import roles_of
 
 
 def replay_exact(keras: Any, model: Any, manifest: Dict[str, Any], reader: Any, request: Dict[str, Any]) -> Any:
     """({"skipped": why nothing was computed, or null}, index entries of the arrays written to ``request["double"]``)."""
     told = {"skipped": None}  # type: Dict[str, Any]
-    try:
+    with exact.reasons(told, "the target"):
         config, kind = exact.config_of(keras, model), type(model)
         held = roles_of(model)
         values = dict(zip([name for name, _ in held], compat_target.values(keras, [v for _, v in held])))
@@ -24,12 +23,6 @@ def replay_exact(keras: Any, model: Any, manifest: Dict[str, Any], reader: Any, 
             live = exact.build(keras, kind, config)
             exact.assign(keras, live, values)
             return told, _run(keras, live, manifest, exact.Reader(reader), _Prefixed(writer), request)
-    except exact.Skipped as reason:
-        told["skipped"] = str(reason)
-    except Refusal as refusal:
-        told["skipped"] = "the target cannot be built in float64: %s" % refusal
-    except Exception as error:
-        told["skipped"] = "the target is not computed in float64: %s" % exact.said(error)
     return told, []
 
 
