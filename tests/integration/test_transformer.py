@@ -174,6 +174,23 @@ def test_source_that_does_not_work_is_refused_with_the_layer(
     assert "encoder_layer" in " ".join([error.message, *error.details])
 
 
+@pytest.mark.parametrize("name", ["tf2.3", "tf_keras2.21"])
+def test_source_makes_layers_of_keras_2_too(name: str, run: Harness, migrated: Run) -> None:
+    call = ("import", migrated.out / "bundle", "--to", name, "--target-objects", SOURCE, "--out", "out", "--json")
+    done = run(*call)
+    assert done.status == 0, done.text
+    assert {row["way"] for row in done.report["code"]} == {"source"}
+    assert done.report["weights"]["equal"] == 35
+
+
+def test_source_for_another_keras_is_refused(target: Callable[[Path], Target], tmp_path: Path) -> None:
+    with pytest.raises(HarnessError) as raised:
+        target(tmp_path).build(changed(tmp_path, ("keras = tf.keras\n", "import tf_keras as keras\n")))
+    assert raised.value.code == "custom-objects-invalid"
+    found = " ".join(raised.value.details)
+    assert "it is a Layer of tf_keras.src.engine.base_layer, not a layer of keras." in found
+
+
 def test_another_formula_ends_as_diverged_with_the_layer(run: Harness, migrated: Run, tmp_path: Path) -> None:
     code = changed(tmp_path, ("x + tf.cast", "x + 1.01 * tf.cast"))
     call = ("import", migrated.out / "bundle", "--target-objects", code.target_objects, "--out", "out", "--json")

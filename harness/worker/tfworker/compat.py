@@ -21,7 +21,8 @@ def quiet() -> None:
 
 def import_keras(flavour: str) -> Any:
     """The Keras of this environment: ``tf.keras``, standalone ``keras`` (2 or 3) or ``tf_keras``."""
-    quiet()
+    if flavour == "tf_keras":
+        os.environ["TF_USE_LEGACY_KERAS"] = "1"  # supplied code that says tf.keras means this Keras, not Keras 3
     tf = import_tensorflow()
     if flavour == "tf.keras":
         # An attribute, not a module name: TF 1.12 has no importable tensorflow.keras.

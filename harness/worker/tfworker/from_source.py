@@ -68,6 +68,10 @@ def prepare(keras: Any, graph: Dict[str, Any], objects: Dict[str, Any], argument
         try:
             with scope(keras, objects):
                 layer["live"] = _made(keras, layer, objects, path[-1])
+            if not isinstance(layer["live"], keras.layers.Layer):
+                base = next(c for c in type(layer["live"]).mro() if _home(c) != MODULE)
+                raise TypeError("it is a %s of %s, not a layer of %s" % (
+                    base.__name__, base.__module__, keras.layers.Layer.__module__))  # fmt: skip
             forget_shapes(keras, layer["live"])
         except Exception as error:
             problems.append("%s (class %s): %s: %s" % (
