@@ -174,13 +174,31 @@ def test_source_that_does_not_work_is_refused_with_the_layer(
     assert "encoder_layer" in " ".join([error.message, *error.details])
 
 
-@pytest.mark.parametrize("name", ["tf2.3", "tf_keras2.21"])
-def test_source_makes_layers_of_keras_2_too(name: str, run: Harness, migrated: Run) -> None:
-    call = ("import", migrated.out / "bundle", "--to", name, "--target-objects", SOURCE, "--out", "out", "--json")
+def test_source_makes_layers_of_keras_2_too(run: Harness, migrated: Run) -> None:
+    call = (
+        "import",
+        migrated.out / "bundle",
+        "--to",
+        "tf_keras2.21",
+        "--target-objects",
+        SOURCE,
+        "--out",
+        "out",
+        "--json",
+    )
     done = run(*call)
     assert done.status == 0, done.text
-    assert {row["way"] for row in done.report["code"]} == {"source"}
+    assert {(row["way"], row["differs"]) for row in done.report["code"]} == {("source", None)}
     assert done.report["weights"]["equal"] == 35
+
+
+def test_a_class_of_keras_2_that_only_trains_otherwise_is_found(run: Harness, migrated: Run, tmp_path: Path) -> None:
+    code = changed(tmp_path, ("self.second(x + self", "self.second(tf.stop_gradient(x) + self"))
+    assert code.target_objects is not None
+    call = ("import", migrated.out / "bundle", "--to", "tf2.3", "--target-objects", code.target_objects, "--out", "out")
+    done = run(*call, "--json")
+    assert done.status == 1, done.text
+    assert [row["layer"] for row in done.report["code"] if row["differs"]] == ["encoder_layer", "encoder_layer_1"]
 
 
 def test_source_for_another_keras_is_refused(target: Callable[[Path], Target], tmp_path: Path) -> None:

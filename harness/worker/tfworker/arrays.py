@@ -20,6 +20,8 @@ import numpy as np
 from .files import CHUNK, FormatError
 
 ALIGNMENT = 64
+#: what every numpy can address: axes, and elements of 16 bytes
+RANK, ELEMENTS = 32, (1 << 59) - 1
 _ZIP_HEADER = 30
 _ZIP64_EXTRA = 20
 _PADDING_ID = 0xD935  # the zip extra field id that aligners use; readers skip it
@@ -303,6 +305,11 @@ def _check_entry(entry: Dict[str, Any]) -> None:
     name, logical, shape = entry["name"], entry["dtype"], entry["shape"]
     if not all(type(i) is int and i >= 0 for i in shape):
         raise FormatError("array %r: %r is no shape" % (name, shape))
+    size = 1
+    for dimension in shape:
+        size *= max(dimension, 1)
+    if len(shape) > RANK or size > ELEMENTS:  # also where a zero makes it empty: numpy has no array of such a shape
+        raise FormatError("array %r: %r is the shape of no array" % (name, shape))
     if logical == "string":
         keys = {"bytes": int, "offsets_member": str, "offsets_sha256": str}
         if not all(isinstance(entry.get(key), kind) for key, kind in keys.items()) or entry["bytes"] < 0:

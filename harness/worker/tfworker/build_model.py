@@ -51,7 +51,7 @@ def build_model(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     parameters = int(model.count_params())
     made = {"weights": weights, "versions": compat.versions(keras), "parameters": parameters, "training": training}
     supplied = []  # type: List[Any]
-    if from_source.WAY in ways.values() and compat_target.is_keras3(keras):
+    if from_source.WAY in ways.values() and not compat_target.has_sessions():
         context.step("compare the layers made from source with their records")
         supplied = source_proof.compare(
             keras, plan["graph"], lambda path: layer_at(model, path), request["bundle"], reader

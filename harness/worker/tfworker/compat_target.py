@@ -224,6 +224,12 @@ def variable_name(variable: Any) -> str:
     return str(getattr(variable, "path", None) or variable.name)
 
 
+def variable(weight: Any) -> Any:
+    """TensorFlow's variable of a weight: what a tape knows."""
+    value = getattr(weight, "value", None)
+    return weight if value is None or callable(value) else value
+
+
 def dtype_name(variable: Any) -> str:
     """The dtype of a variable, as numpy names it."""
     return str(getattr(variable.dtype, "name", None) or variable.dtype).replace("_ref", "")

@@ -57,7 +57,7 @@ def prepare(keras: Any, graph: Dict[str, Any], objects: Dict[str, Any], argument
         ready.append((path, layer))
     stuck = ["%s (class %s): %s" % ("/".join(path), layer["origin"], layer["supplied"]["reason"])
              for path, layer in wanted if "reason" in layer["supplied"]]  # fmt: skip
-    if stuck and not compat_target.is_keras3(keras):  # only Keras 3 takes records
+    if stuck and compat_target.has_sessions():  # TensorFlow 1 takes no records
         raise Refusal("layer-unsupported", "%d layers cannot be made from their source" % len(stuck), stuck)
     lacking.refuse()
     if gaps:

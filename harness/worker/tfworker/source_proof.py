@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterator, List
 
 import numpy as np
 
-from . import carried, compat, from_source, noise, topology
+from . import carried, compat, compat_target, from_source, noise, topology
 from .arrays import ArrayReader
 from .files import read_json
 from .isolate import Recorded
@@ -102,7 +102,7 @@ def _run(side: Any, inputs: List[Any], training: bool) -> List[Any]:
         tape.watch([tensors[i] for i in floats])
         outputs = compat.flatten(side(tensors if len(tensors) > 1 else tensors[0], **kwargs))
         total = [tf.reduce_sum(tf.sin(tf.cast(o, "float32"))) for o in outputs if o.dtype.is_floating]
-    wanted = [tensors[i] for i in floats] + [w.value for w in side.trainable_weights]
+    wanted = [tensors[i] for i in floats] + [compat_target.variable(w) for w in side.trainable_weights]
     gradients = tape.gradient(total, wanted) if total else [None] * len(wanted)
     gradients = [None if g is None else np.asarray(tf.convert_to_tensor(g)) for g in gradients]
     found = [("output %d" % i, np.asarray(o), False) for i, o in enumerate(outputs)]  # type: List[Any]
