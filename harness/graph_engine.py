@@ -17,8 +17,9 @@ from harness.engine import Outcome, Stages, run_export, run_stages
 from harness.envspec import EnvSpec
 from harness.graph_plan import FORMAT, GraphPlan
 from harness.job import Worker
-from harness.verify.graphs import GraphEvidence, judge_graph, variable_findings
+from harness.verify.graphs import GraphEvidence, judge_graph, knees_of, variable_findings
 from harness.verify.reach import check_required, proven_graph
+from harness.verify.tolerance import noticed
 from harness.worker.tfworker.arrays import ArrayReader
 from harness.worker.tfworker.files import read_json
 
@@ -72,6 +73,7 @@ def read_op(plan: GraphPlan) -> tuple[dict[str, Any], dict[str, Path]]:
         "inputs": dict(choices.inputs),
         "outputs": dict(choices.outputs),
         "fixed": dict(choices.fixed),
+        "notice": noticed(),
     }
     if plan.options.samples:
         files["samples.npz"] = plan.options.samples
@@ -157,42 +159,42 @@ def prove(
     stages: Stages, bundle: Bundle, model: Path, worker: Worker, target: EnvSpec, built: list[list[str]] | None = None
 ) -> None:
     """Replay a SavedModel, judge it, and put it under the name that its verdict allows."""
-    op = replay_op("in/saved_model")
+    made, files = stages.report, {"bundle": bundle.folder, "saved_model": model}
     with stages.timed("prove"):
-        job = stages.run(worker, "replay-saved_model", op, {"bundle": bundle.folder, "saved_model": model})
-        evidence = _judged(bundle, job.folder / "out", job.results[0], built)
-    made = stages.report
+        job = stages.run(worker, "replay-saved_model", replay_op("in/saved_model"), files)
+        evidence = enter(made, bundle, job.folder / "out", job.results[0], built)
+        if not evidence.findings and (knees := knees_of(made, bundle)):
+            job = stages.run(worker, "replay-saved_model-knees", replay_op("in/saved_model", knees), files)
+            evidence = enter(made, bundle, job.folder / "out", job.results[0], built)
     made["to"] = made["to"] or report.environment(target.name, job.results[0]["versions"])
-    enter(made, bundle, evidence)
     made["proven"] = proven_graph(bundle, stages.options.require_proven)
     if evidence.ok:
         check_required(made["proven"])
     if stages.space.path in model.parents:
         final = stages.space.path / f"saved_model{'' if evidence.ok else '.diverged'}"
         os.rename(model, final)
-        link = stages.space.jobs / "replay-saved_model" / "in" / "saved_model"
-        link.unlink()
-        link.symlink_to(os.path.relpath(final, link.parent))
+        for link in stages.space.jobs.glob("replay-saved_model*/in/saved_model"):
+            link.unlink()
+            link.symlink_to(os.path.relpath(final, link.parent))
         made["artifacts"].append(report.file_artifact(final, stages.space.path, FORMAT))
         layer = stages.space.path / LAYER.name
         shutil.copyfile(LAYER, layer)
         made["artifacts"].append(report.file_artifact(layer, stages.space.path, "python"))
 
 
-def replay_op(model: str) -> dict[str, Any]:
+def replay_op(model: str, knees: Mapping[str, float] | None = None) -> dict[str, Any]:
     """The operation that loads a SavedModel and runs every probe through it."""
-    paths = {"outputs": "out/outputs.npz", "index": "out/outputs.json"}
+    paths = {"outputs": "out/outputs.npz", "index": "out/outputs.json", "knees": None if knees is None else dict(knees)}
     return {"op": "replay_graph", "model": model, "bundle": "in/bundle", **paths}
 
 
-def _judged(bundle: Bundle, folder: Path, result: Mapping[str, Any], built: list[list[str]] | None) -> GraphEvidence:
+def enter(
+    made: dict[str, Any], bundle: Bundle, folder: Path, result: Mapping[str, Any], built: list[list[str]] | None
+) -> GraphEvidence:
+    """Judge a replay, and put the evidence into a report, and the verdict that follows."""
     findings = list(result["findings"]) if built is None else variable_findings(bundle.manifest["model"], built, result)
     entries = read_json(str(folder / "outputs.json"))["arrays"]
-    return judge_graph(bundle, ArrayReader(str(folder), entries), findings)
-
-
-def enter(made: dict[str, Any], bundle: Bundle, evidence: GraphEvidence) -> None:
-    """Put evidence on a graph into a report, and the verdict that follows."""
+    evidence = judge_graph(bundle, ArrayReader(str(folder), entries), findings)
     made["outputs"] = report.worst_of(evidence.outputs, FORMAT)
     made["gradients"] = report.worst_of(evidence.gradients, FORMAT)
     rows = bundle.manifest["model"]["variables"]
@@ -201,4 +203,6 @@ def enter(made: dict[str, Any], bundle: Bundle, evidence: GraphEvidence) -> None
     made["weights"] = {
         "total": len(rows), "equal": equal, "transformed": [], "unequal": list(evidence.findings), "missing": [], "unused": [],
     }  # fmt: skip
+    made["knees"] = list(result["knees"])
     made["status"] = "verified" if evidence.ok else "diverged"
+    return evidence

@@ -42,6 +42,7 @@ def evidence(report: Mapping[str, Any]) -> list[tuple[bool | None, str]]:
         found += _floor(report["noise_floor"])
     if report.get("gradients"):
         found.append(_compared("Gradients", "by the trained variables", report["gradients"]))
+    found += knees(report.get("knees") or ())
     if report["weights"]:
         found.append(_weights(report["weights"]))
     if report.get("proven"):
@@ -70,19 +71,26 @@ def lifted(lift: Mapping[str, Any]) -> list[tuple[bool | None, str]]:
     found.append(_compared("Outputs", "of the native Keras model", lift["outputs"]))
     if lift["gradients"]:
         found.append(_compared("Gradients", "by its weights", lift["gradients"]))
-    if lift["knees"]:
-        far = measure(max(row["distance"] for row in lift["knees"]))
-        line = f"{len(lift['knees'])} units lie within rounding of the knee of their activation (at most {far} of the largest"
-        found.append(
-            (
-                None,
-                f"{line} value beside them), on its other side in the source; gradients were compared with them there.",
-            )
-        )
+    found += knees(lift["knees"])
     found += [(False, f"{line}.") for line in lift["findings"][:5]]
     if carried:
         found.append((None, f"Carried: {'; '.join(map(_blocked, lift['blocked'][:5]))}."))
     return found
+
+
+def knees(units: Sequence[Mapping[str, Any]]) -> list[tuple[bool | None, str]]:
+    """The units that decide gradients by rounding."""
+    if not units:
+        return []
+    far, layers = measure(max(row["distance"] for row in units)), sorted({row["layer"] for row in units})
+    many = f"{len(units)} units lie" if len(units) > 1 else "One unit lies"
+    named = f"{', '.join(layers[:3])}{', …' if len(layers) > 3 else ''}"
+    line = (
+        f"{many} within rounding of the knee of an activation ({named}; at most {far} of the largest value beside it)"
+    )
+    return [
+        (None, f"{line}, on its other side in the source; gradients were compared with the slope of the source's side.")
+    ]
 
 
 def _blocked(row: Mapping[str, Any]) -> str:

@@ -96,6 +96,8 @@ def _proof(report: Mapping[str, Any], console: Console) -> None:
             console.print(f"[red]Differs:[/] {escape(line)}", highlight=False, soft_wrap=True)
     if report.get("gradients"):
         _gradients(report["gradients"], console)
+    for _, line in story.knees(report.get("knees") or ()):
+        console.print(escape(line), highlight=False, soft_wrap=True)
     if layers:
         console.print(f"Layers: {layers['equal_within_bound']} of {layers['compared']} calls agree.", highlight=False)
         first = layers["first_divergent"]

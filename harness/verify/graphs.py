@@ -97,6 +97,19 @@ def _gradient(label: str, expected: Any, got: Any, depth: int, largest: float) -
     return compare(label, expected, got, bound, scale=largest * 1e-2)
 
 
+def knees_of(made: Mapping[str, Any], bundle: Bundle) -> dict[str, float] | None:
+    """What to ask for where nothing but gradients differs, and the source recorded units near knees; else None.
+
+    They are held to the source's side within the bound of the outputs, and the gradients have to come out within theirs.
+    ``made`` has the rows ``outputs`` and ``gradients`` of a report.
+    """
+    sets = [row["gradients"] for row in bundle.manifest["probes"]["sets"] if row.get("gradients")]
+    outputs, gradients = (all(row["ok"] for row in made[key]) for key in ("outputs", "gradients"))
+    if gradients or not outputs or not any(row.get("knees") for row in sets):
+        return None
+    return {"reach": relative_bound("float32", graph_depth(bundle.manifest["model"]["operations"]))}
+
+
 def variable_findings(model: Mapping[str, Any], built: list[list[str]], replayed: Mapping[str, Any]) -> list[str]:
     """How the variables of the loaded model differ from the source's: a sentence each."""
     loaded, found = dict(replayed["digests"]), list(replayed["findings"])

@@ -15,9 +15,8 @@ from harness.graph_plan import Choices
 from harness.job import Job
 from harness.plan import Options
 from harness.regress.warm import WarmWorker
-from harness.verify.graphs import judge_graph, variable_findings
-from harness.worker.tfworker.arrays import ArrayReader
-from harness.worker.tfworker.files import read_json, write_json
+from harness.verify.graphs import knees_of
+from harness.worker.tfworker.files import write_json
 
 #: a source and the choices for it
 Case = tuple[str, Path, Choices]
@@ -55,7 +54,7 @@ def _migrate(plan: graph_plan.GraphPlan, old: WarmWorker, new: WarmWorker, folde
     for inner, path in files.items():
         job.give(path, inner)
     job.ops.append(op)
-    old.run(job, 120.0)
+    old.run(job, 600.0)
     bundle = Bundle.open(job.folder / "out" / "bundle")
     made["not_checked"] = list(bundle.manifest["probes"]["notes"])
     job = Job.create(folder, "build")
@@ -64,11 +63,16 @@ def _migrate(plan: graph_plan.GraphPlan, old: WarmWorker, new: WarmWorker, folde
         {"op": "build_graph", "bundle": "in/bundle", "saved_model": "out/saved_model"},
         graph_engine.replay_op("out/saved_model"),
     ]
-    built, replayed = new.run(job, 300.0).results
-    findings = variable_findings(bundle.manifest["model"], built["digests"], replayed)
-    entries = read_json(str(job.folder / "out" / "outputs.json"))["arrays"]
-    evidence = judge_graph(bundle, ArrayReader(str(job.folder / "out"), entries), findings)
-    graph_engine.enter(made, bundle, evidence)
+    built, replayed = new.run(job, 900.0).results
+    digests = built["digests"]
+    evidence = graph_engine.enter(made, bundle, job.folder / "out", replayed, digests)
+    if not evidence.findings and (knees := knees_of(made, bundle)):
+        again = Job.create(folder, "build-knees")
+        again.give(bundle.folder, "bundle")
+        again.give(job.folder / "out" / "saved_model", "saved_model")
+        again.ops.append(graph_engine.replay_op("in/saved_model", knees))
+        replayed = new.run(again, 900.0).results[0]
+        graph_engine.enter(made, bundle, again.folder / "out", replayed, digests)
     made["rewritten"] = built["rewritten"]
     if plan.options.lift:
         _lift(bundle, new, folder, made)
@@ -86,14 +90,14 @@ def _lift(bundle: Bundle, new: WarmWorker, folder: Path, made: dict[str, Any]) -
     job.give(bundle.folder, "bundle")
     job.give(folder / "lift.json", "lift.json")
     job.ops += [lift_engine.build_op(), lift_engine.replay_op(f"out/{lift_engine.NAME}")]
-    built, replayed = new.run(job, 300.0).results
+    built, replayed = new.run(job, 900.0).results
     ok = lift_engine.enter(section, bundle, described, built, replayed, job.folder / "out")
-    if not ok and (knees := lift_engine.knees_of(section, bundle)):
+    if not ok and (knees := knees_of(section, bundle)):
         again = Job.create(folder, "knees")
         again.give(bundle.folder, "bundle")
         again.give(folder / "lift.json", "lift.json")
         again.give(job.folder / "out" / lift_engine.NAME, lift_engine.NAME)
         again.ops.append(lift_engine.replay_op(knees=knees))
-        replayed = new.run(again, 300.0).results[0]
+        replayed = new.run(again, 900.0).results[0]
         ok = lift_engine.enter(section, bundle, described, built, replayed, again.folder / "out")
     made["status"] = made["status"] if ok else "diverged"

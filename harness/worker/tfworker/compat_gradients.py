@@ -1,7 +1,7 @@
 """Gradients of outputs by weights in every TensorFlow from 1.12 to 2.15: a graph once, or a tape each time."""
 
 from contextlib import contextmanager
-from typing import Any, Iterator, List
+from typing import Any, Callable, Iterable, Iterator, List
 
 import numpy as np
 
@@ -95,10 +95,6 @@ def moving_statistics(tf: Any) -> Iterator[None]:
     With x' = (x - mean) / sqrt(variance + eps), y = scale * x' + offset:
     dL/dmean = -scale / sqrt(variance + eps) * dL/doffset, dL/dvariance = -scale / (2 (variance + eps)) * dL/dscale.
     """
-    from tensorflow.python.framework import ops
-
-    registry = getattr(ops, "_gradient_registry", None) or ops.gradient_registry
-    kept = [registry._registry[name] for name in _NORMALIZATIONS if name in registry._registry]
 
     def extended(function: Any) -> Any:
         def gradient(op: Any, *grads: Any) -> Any:
@@ -113,6 +109,17 @@ def moving_statistics(tf: Any) -> Iterator[None]:
 
         return gradient
 
+    with replaced_gradients(_NORMALIZATIONS, extended):
+        yield
+
+
+@contextmanager
+def replaced_gradients(operations: Iterable[str], extended: Callable[[Any], Any]) -> Iterator[None]:
+    """The registered gradients of some operations replaced by what ``extended`` makes of each."""
+    from tensorflow.python.framework import ops
+
+    registry = getattr(ops, "_gradient_registry", None) or ops.gradient_registry
+    kept = [registry._registry[name] for name in operations if name in registry._registry]
     functions = [entry["type"] for entry in kept]
     for entry, function in zip(kept, functions):
         entry["type"] = extended(function)

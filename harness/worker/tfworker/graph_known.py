@@ -48,10 +48,41 @@ def annotate(
             asked.update(zip(new, _fitted(specs, inputs, rows, [frontier[ref] for ref in new])))
             # A tensor with as many rows as there are examples is none of these; the sizes that it is made with may be.
             open_nodes.update(edges.base(ref) for ref in new if asked[ref] is None)
+        _complete(part, specs, inputs, [index[node["name"]] for node in folded[key] if node["name"] in index])
         for ref, value in asked.items():
             if value is not None and edges.base(ref) not in open_nodes:
                 name, position = edges.split(ref)
                 index[name].setdefault("known", {}).setdefault(str(position), _written(value, put, name))
+
+
+def _complete(part: Any, specs: Any, probed: List[Any], nodes: List[Any]) -> None:
+    """Write down the sizes that reshapes leave open, where they are the same for all numbers of examples.
+
+    Only of tensors all sizes of which are known but the first: then nothing but the number of examples decides.
+    """
+    api, frames, found = v1(), frames_of(nodes), []
+    counts = {_batch(specs, arrays) for arrays in probed}
+    lengths = {tuple(_lengths(specs, arrays)) for arrays in probed}
+    for node in nodes if len(counts) > 1 and lengths == {()} else ():
+        if node["op"] == "Reshape" and not frames.get(node["name"]):
+            operation = part.graph.get_operation_by_name(node["name"])
+            given, made = operation.inputs[0].shape, node["outputs"][0][0]
+            if given.ndims and None not in given.as_list()[1:] and None in (made or ())[1:]:
+                found.append((node, operation))
+    if not found:
+        return
+    with part.graph.as_default():
+        tensors = [api.shape(operation.outputs[0]) for _, operation in found]
+    rows = []
+    for arrays in probed:
+        feed = part.feed({specs[name]["tensor"]: value for name, value in arrays.items()})
+        rows.append([_alone(part, tensor, feed) for tensor in tensors])
+    for (node, _), shapes in zip(found, zip(*rows)):
+        made = node["outputs"][0][0]
+        for axis in range(1, len(made)):
+            sizes = {-1 if shape is None else int(shape[axis]) for shape in shapes}
+            if made[axis] is None and len(sizes) == 1 and sizes != {-1}:
+                made[axis] = sizes.pop()
 
 
 def _spec(tensor: Any) -> List[Any]:

@@ -8,6 +8,7 @@ from . import graph_domains, probe
 from .arrays import ArrayWriter
 from .compat_graphs import gradient_tensors, v1, variable_shape
 from .errors import Refusal
+from .graph_knees import NearKnees
 from .samples import read_samples
 
 #: ranks tried for an input whose rank the graph leaves open
@@ -27,7 +28,7 @@ def record(part: Any, trained: List[str], writer: ArrayWriter, request: Dict[str
     entries, sets, dropped, refused, notes = [], [], [], [], []  # type: Any, Any, List[str], List[str], List[str]
     given, probed = request.get("samples"), {}  # type: Any, Dict[str, Any]
     for key in sorted(part.signatures):
-        one = _Signature(part, key, trained)
+        one = _Signature(part, key, trained, request.get("notice") or {})
         found, reasons = one.generated()
         if given:
             found = one.samples(given) + found
@@ -46,13 +47,14 @@ def record(part: Any, trained: List[str], writer: ArrayWriter, request: Dict[str
 
 
 class _Signature(object):
-    def __init__(self, part: Any, key: str, trained: List[str]) -> None:
+    def __init__(self, part: Any, key: str, trained: List[str], near: Dict[str, float]) -> None:
         self.part, self.key = part, key
         self.signature = part.signatures[key]
         self.inputs, self.outputs = self.signature["inputs"], self.signature["outputs"]
         self.trained = [name for name in trained if name in part.needed(key)]
         self.notes = []  # type: List[str]
         self._gradients = None  # type: Any
+        self._knees = NearKnees(part, key, near)
 
     def generated(self) -> Any:
         """[(name, holds, inputs, outputs)] at the first sizes that the graph accepts, and why others are not there."""
@@ -186,6 +188,7 @@ class _Signature(object):
                 continue
             entries.append(writer.add("%s/gradients/%s" % (where, variable), np.asarray(next(found))))
             out["by"][variable] = entries[-1]["name"]
+        out["knees"] = self._knees.record(feed, where, writer, entries)
         return out
 
     def _symbolic(self, names: List[str]) -> Any:

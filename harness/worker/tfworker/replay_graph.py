@@ -1,9 +1,10 @@
 """Operation ``replay_graph``: load a SavedModel as any user would, run every probe of a bundle, and take gradients.
 
 Request: ``{"op": "replay_graph", "model": "in/saved_model", "bundle": "in/bundle", "outputs": "out/outputs.npz",
-"index": "out/outputs.json"}``
+"index": "out/outputs.json", "knees": null or {"reach"}}``
 
-Runs in a process of its own that has built nothing; ``tf.saved_model.load`` and nothing else.
+Runs in a process of its own that has built nothing; ``tf.saved_model.load`` and nothing else. With ``knees`` gradients are taken
+with units on the knee of their activation held to the source's side (see the module of that name).
 """
 
 import os
@@ -16,6 +17,7 @@ from .arrays import ArrayReader, ArrayWriter, sha256_array
 from .errors import Refusal
 from .files import read_json, write_json
 from .graphs.names import arguments
+from .knees import Held
 
 
 def replay_graph(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
@@ -31,19 +33,29 @@ def replay_graph(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
         raise Refusal("model-not-loadable", "TensorFlow %s cannot load the SavedModel" % tf.__version__, [what])
     findings = _signatures(loaded, request["model"], manifest["model"])
     variables = {variable.name.split(":")[0]: variable for variable in getattr(loaded, "variables", ())}
-    entries = []  # type: List[Dict[str, Any]]
+    entries, held = [], {}  # type: List[Dict[str, Any]], Dict[str, Held]
     context.step("replay the probes")
     with ArrayWriter(request["outputs"]) as writer:
-        for probe_set in manifest["probes"]["sets"]:
-            if probe_set["signature"] in loaded.signatures:
-                _replay(tf, loaded, manifest["model"], probe_set, variables, reader, writer, entries)
+        for key, sets in _by_signature(manifest["probes"]["sets"]):
+            if key in loaded.signatures:
+                held[key] = Held.of(tf, request.get("knees"), sets, reader)
+                with held[key].in_graphs():
+                    for probe_set in sets:
+                        held[key].use(probe_set)
+                        _replay(tf, loaded, manifest["model"], probe_set, variables, reader, writer, entries)
     write_json(request["index"], {"arrays": entries})
     return {
         "versions": compat.versions(compat.import_keras("keras3")),
         "findings": findings,
         "digests": [[name, sha256_array(v.numpy())] for name, v in variables.items()],
         "trainable": sorted(name for name, v in variables.items() if v.trainable),
+        "knees": [row for one in held.values() for row in one.moved],
     }
+
+
+def _by_signature(sets: List[Dict[str, Any]]) -> List[Any]:
+    keys = list(dict.fromkeys(probe_set["signature"] for probe_set in sets))
+    return [(key, [row for row in sets if row["signature"] == key]) for key in keys]
 
 
 def _signatures(loaded: Any, path: str, model: Dict[str, Any]) -> List[str]:

@@ -1,13 +1,13 @@
 """Operation ``replay_lifted``: load a lifted model as any user would, run the probes of its signature, and take gradients.
 
 Request: ``{"op": "replay_lifted", "model": "in/model.keras", "bundle": "in/bundle", "plan": "in/lift.json",
-"outputs": "out/outputs.npz", "index": "out/outputs.json", "knees": null or {"reach", "bound"}}``
+"outputs": "out/outputs.npz", "index": "out/outputs.json", "knees": null or {"reach"}}``
 
 The plan holds ``signature``, ``inputs`` and ``outputs`` (arguments in the order of the model's own), and ``weights``
-(array -> ``layer``, ``role``, ``transforms``, ``variable``). Runs in a process of its own that has built nothing and in which
+(array -> ``layer``, ``role``, ``transforms``, ``variable``), ``nodes`` (layer -> the nodes that it stands for). Runs in a process of its own that has built nothing and in which
 no custom object is registered, unless the plan says that parts are ``carried``. Gradients are given in the layout of the
-source, under the bundle's own names. With ``knees`` those units are looked for whose side of a knee explains gradients that
-differ (see the module of that name).
+source, under the bundle's own names. With ``knees`` gradients are taken with units on the knee of their activation held to the
+source's side (see the module of that name).
 """
 
 import os
@@ -20,7 +20,7 @@ from .arrays import ArrayReader, ArrayWriter
 from .build_model import layer_at
 from .errors import Refusal
 from .files import read_json, write_json
-from .knees import Knees
+from .knees import Held
 from .replay_graph import typed
 from .roles import digests_of, roles_of
 
@@ -41,19 +41,21 @@ def replay_lifted(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
             "model-not-loadable", "Keras %s cannot load the lifted model" % compat.keras_version(keras), [what]
         )
     variables = _variables(model, plan)
-    entries, units = [], []  # type: List[Dict[str, Any]], List[Any]
+    entries = []  # type: List[Dict[str, Any]]
     context.step("replay the probes")
-    with ArrayWriter(request["outputs"]) as writer:
-        for probe_set in manifest["probes"]["sets"]:
-            if probe_set["signature"] == plan["signature"]:
-                replay = _Replay(tf, model, manifest["model"], plan, variables, reader)
-                units += replay.run(probe_set, writer, entries, request.get("knees"))
+    sets = [row for row in manifest["probes"]["sets"] if row["signature"] == plan["signature"]]
+    held = Held.of(tf, request.get("knees"), sets, reader)
+    replay = _Replay(tf, model, manifest["model"], plan, variables, reader)
+    with ArrayWriter(request["outputs"]) as writer, held.in_graphs(), held.in_model(model, plan["nodes"]):
+        for probe_set in sets:
+            held.use(probe_set)
+            replay.run(probe_set, writer, entries)
     write_json(request["index"], {"arrays": entries})
     return {
         "versions": compat.versions(keras),
         "digests": digests_of(keras, model),
         "trainable": {array: bool(variable.trainable) for array, variable in variables.items()},
-        "knees": units,
+        "knees": held.moved,
         "parameters": int(model.count_params()),
         "layers": [[layer.name, type(layer).__module__.split(".")[0]] for layer in model.layers],
     }
@@ -74,55 +76,42 @@ class _Replay(object):
         self.signature = described["signatures"][plan["signature"]]
         self.shapes = {row["array"]: row["shape"] for row in described["variables"]}
 
-    def run(self, probe_set: Any, writer: ArrayWriter, entries: List[Any], knees: Any) -> List[Any]:
-        """Outputs of one probe set and, where they were recorded, gradients; returns the units that were moved."""
+    def run(self, probe_set: Any, writer: ArrayWriter, entries: List[Any]) -> None:
+        """Outputs of one probe set and, where they were recorded, gradients."""
         given = []
         for name in self.plan["inputs"]:
             array = self.reader.get(probe_set["inputs"][name])
             given.append(self.tf.constant(typed(self.tf, array, self.signature["inputs"][name]["dtype"])))
-        made = self._outputs(self.model, given)
+        made = self._outputs(given)
         for name, array in probe_set["outputs"].items():
             entries.append(writer.add(array, np.asarray(made[name].numpy())))
-        return self._gradients(probe_set, given, writer, entries, knees) if probe_set.get("gradients") else []
+        if probe_set.get("gradients"):
+            self._gradients(probe_set, given, writer, entries)
 
-    def _outputs(self, model: Any, given: List[Any]) -> Dict[str, Any]:
-        made = model(given[0] if len(given) == 1 else given, training=False)
+    def _outputs(self, given: List[Any]) -> Dict[str, Any]:
+        made = self.model(given[0] if len(given) == 1 else given, training=False)
         return dict(zip(self.plan["outputs"], made if isinstance(made, (list, tuple)) else [made]))
 
-    def _gradients(
-        self, probe_set: Any, given: List[Any], writer: ArrayWriter, entries: List[Any], knees: Any
-    ) -> List[Any]:
-        asked, tf, units = probe_set["gradients"], self.tf, []  # type: Any, Any, List[Any]
+    def _gradients(self, probe_set: Any, given: List[Any], writer: ArrayWriter, entries: List[Any]) -> None:
+        asked, tf = probe_set["gradients"], self.tf
         weights = {row["variable"]: array for array, row in self.plan["weights"].items()}
         by = [name for name in asked["by"] if name in weights and self.variables[weights[name]].trainable]
         names = sorted(asked["cotangents"])
         cotangents = [tf.constant(self.reader.get(asked["cotangents"][name])) for name in names]
-        sources = [self.variables[weights[name]].value for name in by]
-
-        def gradients(model: Any) -> List[Any]:
-            with tf.GradientTape() as tape:
-                made = self._outputs(model, given)
-            found = tape.gradient([made[name] for name in names], sources, output_gradients=cotangents)
-            return [None if g is None else tf.convert_to_tensor(g).numpy() for g in found]
-
-        found = gradients(self.model)
-        if knees and all(g is not None for g in found) and all(asked["by"][name] for name in by):
-            expected = [
-                transforms.apply(self.reader.get(asked["by"][n]), self.plan["weights"][weights[n]]["transforms"])
-                for n in by
-            ]
-            done = Knees(compat.import_keras("keras3"), self.model).matched(
-                gradients, expected, knees["reach"], knees["bound"]
-            )
-            found, units = done["gradients"], [dict(unit, probe=probe_set["name"]) for unit in done["units"]]
+        with tf.GradientTape() as tape:
+            made = self._outputs(given)
+        found = tape.gradient(
+            [made[name] for name in names],
+            [self.variables[weights[name]].value for name in by],
+            output_gradients=cotangents,
+        )
         for name, gradient in zip(by, found):
             if gradient is not None:
-                array = weights[name]
+                array, gradient = weights[name], tf.convert_to_tensor(gradient).numpy()
                 value = _as_in_source(gradient, self.plan["weights"][array]["transforms"], self.shapes[array])
                 where = asked["by"][name]
                 where = where or "probe/%s/%s/gradients/%s" % (probe_set["signature"], probe_set["name"], name)
                 entries.append(writer.add(where, value))
-        return units
 
 
 def _as_in_source(gradient: Any, steps: List[Any], shape: List[int]) -> Any:

@@ -11,6 +11,7 @@ from ..errors import Refusal
 from . import edges
 from .control_flow import IF, WHILE
 from .edges import Node
+from .names import SCOPE
 
 STRUCTURED = (WHILE, IF)
 #: rounds in which the shapes of loop variables may become more general before they are left open
@@ -156,7 +157,7 @@ class Executor(object):
         fetched = sorted(ref for ref in needed if not ref.startswith("^") and edges.base(ref) in own)
         waited = [node["name"] for node in nodes if "^" + node["name"] in needed]
         names = [ref if ":" in ref else ref + ":0" for ref in fetched] + waited
-        made = self.tf.graph_util.import_graph_def(graph_def, input_map=given, return_elements=names, name="graph")
+        made = self.tf.graph_util.import_graph_def(graph_def, input_map=given, return_elements=names, name=SCOPE)
         for ref, tensor in zip(fetched, made):
             scope[ref] = tensor
         for name, operation in zip(waited, made[len(fetched) :]):

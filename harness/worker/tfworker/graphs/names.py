@@ -1,9 +1,11 @@
-"""Names of arguments as Python functions of TensorFlow 2 take them. Pure."""
+"""Names of arguments as Python functions of TensorFlow 2 take them, and of nodes in such functions. Pure."""
 
 import keyword
 import re
 from typing import Dict, Iterable
 
+#: the scope of nodes in a function that was made of a graph
+SCOPE = "graph"
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 
 
@@ -33,3 +35,8 @@ def _allowed(name: str) -> bool:
 def told_apart(name: str) -> str:
     """What TensorFlow makes of an argument's name inside of a function."""
     return re.sub(r"[^A-Za-z0-9]", "_", name)
+
+
+def node_of(operation: str) -> str:
+    """The node that an operation of a function was made of, outside of loops and conditionals."""
+    return re.sub(r"^%s(_\d+)?/" % SCOPE, "", operation)
