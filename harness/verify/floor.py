@@ -49,10 +49,13 @@ class Floor:
 
 
 def _noise(single: Array, double: Array, scale: float) -> float:
-    """How far the source's own float32 is from its float64, as a share of the largest value; 0 where it is not known."""
-    if single.shape != double.shape or not np.array_equal(np.isfinite(single), np.isfinite(double)):
+    """How far the source's own float32 is from its float64, as a share of the largest value; 0 where it is not known.
+
+    Numbers that are finite in both types tell it: what overflows in float32 may be finite in float64.
+    """
+    if single.shape != double.shape:
         return 0.0
-    finite = np.isfinite(double)
+    finite = np.isfinite(double) & np.isfinite(single)
     size = max(float(np.abs(double[finite]).max(initial=0.0)), scale)
     return float(np.abs(single[finite] - double[finite]).max(initial=0.0)) / size if size else 0.0
 

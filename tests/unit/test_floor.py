@@ -75,6 +75,11 @@ def test_the_bound_of_float64_grows_with_the_noise_that_was_measured_only() -> N
     assert exact_bound(1e-14, 1e-3) == pytest.approx(32 * 1e-3 * 2.0**-29)
 
 
+def test_the_noise_of_a_model_that_overflows_is_told_by_what_stays_finite() -> None:
+    single_ = np.array([1.0, -3.5e21, np.nan, np.inf], dtype=np.float32)
+    assert floor._noise(single_, np.array([1.0, -3.6e21, -8e86, np.inf]), 0.0) == pytest.approx(0.1 / 3.6, rel=1e-3)
+
+
 @pytest.fixture
 def bundle(tmp_path: Path) -> Bundle:
     """The golden bundle with a record in float64: what float32 has, and a little noise."""

@@ -274,17 +274,3 @@ class _Operation(object):
 
     def __call__(self, *tensors: Any, **numbers: Any) -> Any:
         return self.function(compat.import_tensorflow(), *tensors, **numbers)
-
-
-def exact_numbers() -> Any:
-    """Let Keras 3 keep Python's numbers in float64 (its ``cast`` makes float32 of them first); returns what undoes it."""
-    tf = compat.import_tensorflow()
-    original = tf.cast
-
-    def cast(x: Any, dtype: Any, name: Any = None) -> Any:
-        if isinstance(x, float):
-            return tf.constant(x, dtype=dtype)
-        return original(x, dtype, name)
-
-    tf.cast = cast
-    return lambda: setattr(tf, "cast", original)

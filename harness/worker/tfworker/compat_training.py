@@ -169,44 +169,6 @@ def set_floatx(keras: Any, dtype: str) -> None:
         keras.config.set_dtype_policy(dtype)
 
 
-def least_fused_epsilon() -> float:
-    """What the fused kernel raises a smaller epsilon to: cuDNN's minimum, on every device, up to TF 2.3."""
-    version = tuple(int(part) for part in compat.import_tensorflow().__version__.split(".")[:2])
-    return 1.001e-5 if version <= (2, 3) else 0.0
-
-
-def plain_batch_norm(keras: Any) -> Any:
-    """Standalone Keras calls the fused kernel, which has no double form: a function that puts it back afterwards.
-
-    In its place stands what the kernel computes, the N/(N-1) of its variance included.
-    """
-    tf = compat.import_tensorflow()
-    homes = [tf.nn] + ([tf.compat.v1.nn] if hasattr(getattr(tf, "compat", None), "v1") else [])
-    kept = [(home, home.fused_batch_norm) for home in homes if hasattr(home, "fused_batch_norm")]
-
-    def plain(x, scale, offset, mean=None, variance=None, epsilon=0.001, data_format="NHWC", is_training=True):
-        # type: (Any, Any, Any, Any, Any, float, str, bool) -> Any
-        axes = [0, 1, 2] if data_format == "NHWC" else [0, 2, 3]
-        shape = [1, 1, 1, -1] if data_format == "NHWC" else [1, -1, 1, 1]
-        if is_training:
-            mean, variance = tf.nn.moments(x, axes)
-        parts = [tf.reshape(part, shape) for part in (mean, variance, offset, scale)]
-        y = tf.nn.batch_normalization(x, parts[0], parts[1], parts[2], parts[3], max(epsilon, least_fused_epsilon()))
-        if not is_training:
-            return y, mean, variance
-        count = tf.cast(tf.size(x) / tf.size(mean), x.dtype)
-        return y, mean, variance * count / tf.maximum(count - 1, 1)
-
-    for home, _ in kept:
-        home.fused_batch_norm = plain
-    undo = [(home, "fused_batch_norm", function) for home, function in kept]
-    if is_standalone(keras):  # Keras 2.3 casts the size of its samples to float32 whatever the type of its inputs
-        cast = keras.backend.cast
-        keras.backend.cast = lambda x, dtype: cast(x, "float64" if dtype == "float32" else dtype)
-        undo.append((keras.backend, "cast", cast))
-    return lambda: [setattr(home, name, function) for home, name, function in undo]
-
-
 def plain(value: Any) -> Any:
     """A config as JSON, float32 numbers as decimals."""
     if isinstance(value, dict):

@@ -11,7 +11,7 @@ from typing import Any, Dict, Iterator, List
 
 import numpy as np
 
-from . import compat, compat_target, compat_training
+from . import compat, compat_exact, compat_target, compat_training
 from .double import doubled, with_fused_epsilon
 from .errors import Refusal
 from .repair import repair, restore_axes
@@ -46,17 +46,15 @@ def reasons(told: Dict[str, Any], what: str) -> Iterator[None]:
 @contextlib.contextmanager
 def in_float64(keras: Any) -> Iterator[None]:
     """Everything made inside is made in float64; models made before are forgotten in TensorFlow 1."""
-    restore = [compat_training.plain_batch_norm(keras)]
+    restore = [compat_exact.plain_batch_norm(keras), compat_exact.exact_numbers(), compat_exact.kernels()]
     compat.clear(keras)
     compat_training.set_floatx(keras, "float64")
-    if compat_target.is_keras3(keras):
-        restore.append(compat_target.exact_numbers())
-    else:
+    if not compat_target.is_keras3(keras):
         compat.set_inference(keras)
     try:
         yield
     finally:
-        for put_back in restore:
+        for put_back in reversed(restore):
             put_back()
         compat_training.set_floatx(keras, "float32")
         compat.clear(keras)
@@ -73,7 +71,7 @@ def config_of(keras: Any, model: Any) -> Any:
         raise Skipped("it computes in half precision (%s), whose rounding is part of what it means" % ", ".join(half))
     unfuse = not compat_target.is_keras3(keras) and not compat_training.is_standalone(keras)
     config = short_numbers(config)
-    return doubled(with_fused_epsilon(config, model, compat_training.least_fused_epsilon()), unfuse)
+    return doubled(with_fused_epsilon(config, model, compat_exact.least_fused_epsilon()), unfuse)
 
 
 #: layers whose constructors round their numbers to float32 in Keras 1 and 2, and keep them in Keras 3; and what they become

@@ -9,7 +9,7 @@ from typing import Any, Dict, List
 
 import numpy as np
 
-from . import compat, compat_steps, compat_target, compat_training, transforms
+from . import compat, compat_exact, compat_steps, compat_target, compat_training, transforms
 from .arrays import ArrayReader
 from .double import doubled, single, with_fused_epsilon
 from .errors import Refusal
@@ -86,7 +86,7 @@ class _Double:
         self.keras3 = compat_target.is_keras3(keras)
         config = loaded.get_config()
         if not self.keras3:
-            config = with_fused_epsilon(config, loaded, compat_training.least_fused_epsilon())
+            config = with_fused_epsilon(config, loaded, compat_exact.least_fused_epsilon())
         self.model = type(loaded).from_config(doubled(config, unfuse=not self.keras3))
         for mine, its in zip(self.model.weights, loaded.weights):
             mine.assign(np.asarray(its.numpy(), dtype=compat_target.dtype_name(mine)))

@@ -9,7 +9,7 @@ from typing import Any, Dict, List
 
 import numpy as np
 
-from . import compat, compat_steps, compat_training
+from . import compat, compat_exact, compat_steps, compat_training
 from .arrays import ArrayReader
 from .double import doubled, single, with_fused_epsilon
 from .errors import Refusal
@@ -63,13 +63,13 @@ def record_step(keras: Any, model: Any, training: Any, given: Given, writer: Any
     """(the ``step`` object of ``count`` steps, index entries); never raises for what the model does."""
     step = skipped("")
     step["skipped"], step["count"] = None, count
-    restore = compat_training.plain_batch_norm(keras)
+    restore = compat_exact.plain_batch_norm(keras)
     try:
         if getattr(model, "stateful", False):
             raise Skipped("the model carries states from batch to batch")
         unfuse = not compat_training.is_standalone(keras)
         config = restore_axes(repair(json.loads(model.to_json()))[0])
-        config = doubled(with_fused_epsilon(config, model, compat_training.least_fused_epsilon()), unfuse)
+        config = doubled(with_fused_epsilon(config, model, compat_exact.least_fused_epsilon()), unfuse)
         outputs = list(compat.output_names(model))
         compat.clear(keras)
         compat_training.set_floatx(keras, "float64")
