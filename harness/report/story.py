@@ -145,7 +145,7 @@ def not_exact(floor: Mapping[str, Any]) -> list[str]:
         return [f"float64: {floor['skipped']}"]
     lines = [f"float64, as {form['format']}: {form['skipped']}" for form in floor["forms"] if form["skipped"]]
     if not floor["layers"] and any(not form["skipped"] for form in floor["forms"]):
-        lines.append("float64: the layers of a model of this size; --proof full compares them")
+        lines.append("float64: the largest layers of a model of this size; --proof full compares them")
     return lines
 
 

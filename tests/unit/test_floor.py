@@ -21,6 +21,8 @@ from harness.verify.tolerance import Bounds, exact_bound
 from harness.worker.tfworker.arrays import ArrayReader, ArrayWriter
 from harness.worker.tfworker.double import with_fused_epsilon
 from harness.worker.tfworker.exact import config_of, groups, said, short_numbers
+from harness.worker.tfworker.record_exact import smallest
+from harness.worker.tfworker.replay_exact import recorded as replayed
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "bundles" / "v1-small"
 NOISE = 1e-7
@@ -205,6 +207,15 @@ def test_layers_are_computed_in_groups_of_bounded_size() -> None:
     rows = [{"shape": [1 << 20]} for _ in range(60)]
     assert [len(group) for group in groups(rows)] == [24, 24, 12]
     assert [len(group) for group in groups([{"shape": [1 << 30]}] * 2)] == [1, 1]
+
+
+def test_of_a_large_model_the_smallest_layers_are_recorded_and_replayed() -> None:
+    rows = [{"array": f"layer/{name}", "shape": [size, 2]} for name, size in zip("abcd", (50, 30, 1, 9), strict=True)]
+    assert [row["array"] for row in smallest(rows, 80)] == ["layer/b", "layer/c", "layer/d"]
+    assert smallest(rows, 180) == rows
+    assert smallest(rows, 1) == []
+    told = {"arrays": [{"name": "double/layer/c"}], "probes": {"layers": {"set": "unit", "records": rows}}}
+    assert [row["array"] for row in replayed(told)["probes"]["layers"]["records"]] == ["layer/c"]
 
 
 def test_an_error_of_keras_3_is_told_by_its_second_line() -> None:

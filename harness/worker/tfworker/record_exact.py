@@ -15,7 +15,7 @@ from .arrays import ArrayReader, ArrayWriter
 FILE = "double.npz"
 #: at ``standard``: weights, and numbers that all layers together give for the recorded set, above which nothing is computed
 WEIGHTS_UP_TO, NUMBERS_UP_TO = 40000000, 400000000
-#: the same, above which only outputs are
+#: at ``standard``: numbers that the layers recorded in float64 give together, the smallest layers first
 LAYERS_UP_TO = 40000000
 
 
@@ -29,7 +29,8 @@ def write(keras: Any, model: Any, graph: Dict[str, Any], manifest: Dict[str, Any
         _refuse(manifest, level)
         with exact.in_float64(keras), ArrayWriter(os.path.join(bundle, FILE)) as writer:
             live = _Live(keras, exact.build(keras, type(model), config), graph, manifest, bundle, writer)
-            told["layers"] = live.record(level == "full" or _elements(manifest) <= LAYERS_UP_TO)
+            rows = manifest["probes"]["layers"]["records"]
+            told["layers"] = live.record(rows if level == "full" else smallest(rows, LAYERS_UP_TO))
             return told, live.entries
     return told, []
 
@@ -47,8 +48,26 @@ def _refuse(manifest: Dict[str, Any], level: str) -> None:
         raise exact.Skipped(why % NUMBERS_UP_TO)
 
 
+def smallest(records: List[Dict[str, Any]], numbers: int) -> List[Dict[str, Any]]:
+    """As many records, in their order, as give up to ``numbers`` together; the smallest of them all.
+
+    A model that is large because of its first layers has its recurrent ones last, which amplify rounding most.
+    """
+    chosen, left = set(), numbers
+    for row in sorted(records, key=_size):
+        left -= _size(row)
+        if left < 0:
+            break
+        chosen.add(row["array"])
+    return [row for row in records if row["array"] in chosen]
+
+
+def _size(row: Dict[str, Any]) -> int:
+    return int(np.prod(row["shape"], dtype=np.int64))
+
+
 def _elements(manifest: Dict[str, Any]) -> int:
-    return sum(int(np.prod(row["shape"], dtype=np.int64)) for row in manifest["probes"]["layers"]["records"])
+    return sum(_size(row) for row in manifest["probes"]["layers"]["records"])
 
 
 class _Live:
@@ -70,8 +89,8 @@ class _Live:
             pairs.append((variable, np.asarray(value, dtype=compat.tensor_spec(variable)[1])))
         compat.assign(self.keras, pairs)
 
-    def record(self, layers: bool) -> bool:
-        """Write everything; whether layers are among it."""
+    def record(self, layers: List[Dict[str, Any]]) -> bool:
+        """Write all outputs and the records of ``layers``; whether these are all that there are."""
         model = self.model
         single = exact.single_tensors(model.outputs, compat.output_names(model))
         if single:
@@ -82,17 +101,17 @@ class _Live:
             outputs = list(run(arrays)) if row["continues"] else record.evaluate(model, run, arrays)
             for name, value in zip(row["outputs"], outputs):
                 self._add(name, value)
-        if not (layers and self.probes["layers"]["records"]):
+        if not layers:
             return False
         first = next(row for row in self.probes["sets"] if row["name"] == self.probes["layers"]["set"])
-        self._graph(model, [], [self.reader.get(name) for name in first["inputs"]])
+        self._graph(model, [], layers, [self.reader.get(name) for name in first["inputs"]])
         for nested in self.probes["layers"]["nested_inputs"]:
             inner = carry.layer_at(model, nested["path"])
-            self._graph(inner, nested["path"], [self.reader.get(name) for name in nested["arrays"]])
-        return True
+            self._graph(inner, nested["path"], layers, [self.reader.get(name) for name in nested["arrays"]])
+        return len(layers) == len(self.probes["layers"]["records"])
 
-    def _graph(self, model: Any, path: List[str], arrays: List[Any]) -> None:
-        records = [row for row in self.probes["layers"]["records"] if row["path"][:-1] == path]
+    def _graph(self, model: Any, path: List[str], layers: List[Dict[str, Any]], arrays: List[Any]) -> None:
+        records = [row for row in layers if row["path"][:-1] == path]
         live = {part.name: part for part in compat.parts(model)}
         tensors = {}  # type: Dict[str, Any]
         for row in records:

@@ -46,10 +46,20 @@ def _run(keras: Any, model: Any, manifest: Any, reader: Any, writer: Any, reques
         outputs = run([reader.get(name) for name in row["inputs"]])
         for index, value in enumerate(outputs):
             entries.append(writer.add("probe/%s/outputs/%d" % (row["name"], index), np.asarray(value)))
-    if manifest["probes"]["double"]["layers"] and request.get("layers"):
-        layers = Layers(keras, manifest, reader, writer, entries, eager, Renamed(request.get("renamed", ())))
-        entries, _ = layers.replay(model)
+    if request.get("layers"):
+        own = recorded(manifest)
+        layers = Layers(keras, own, reader, writer, entries, eager, Renamed(request.get("renamed", ())))
+        if own["probes"]["layers"]["records"]:
+            entries, _ = layers.replay(model)
     return entries
+
+
+def recorded(manifest: Dict[str, Any]) -> Dict[str, Any]:
+    """The manifest with those layers only that the source has recorded in float64."""
+    there = {entry["name"] for entry in manifest["arrays"]}
+    layers = manifest["probes"]["layers"]
+    records = [row for row in layers["records"] if exact.PREFIX + row["array"] in there]
+    return dict(manifest, probes=dict(manifest["probes"], layers=dict(layers, records=records)))
 
 
 def _wide(dtype: str) -> str:
