@@ -235,6 +235,12 @@ def test_numbers_that_one_keras_rounds_and_another_keeps_are_the_same_in_float64
     assert kept == rounded == {"layers": [config(float(np.float32(0.1)))]}
     dense = {"class_name": "Dense", "config": {"rate": 0.10000000149011612}}
     assert short_numbers(dense) == dense
+    clip, norm = (
+        {"class_name": name, "config": {key: value, "name": "n"}}
+        for name, key, value in (("Clip", "x_min", -0.7), ("Normalization", "mean", [0.3]))
+    )
+    assert short_numbers(clip)["config"] == {"x_min": float(np.float32(-0.7)), "name": "n"}
+    assert short_numbers(norm)["config"] == {"mean": [float(np.float32(0.3))], "name": "n"}
     call = short_numbers({"inbound_nodes": [["x", 0, 0, {"y": 0.7}]]})
     assert call == {"inbound_nodes": [["x", 0, 0, {"y": float(np.float32(0.7))}]]}
 

@@ -67,6 +67,28 @@ def kernels() -> Any:
     return _replaced(compat_kernels.replaced([home.nn for home in _public(compat.import_tensorflow())]))
 
 
+def double_convolutions(keras: Any) -> Any:
+    """Standalone Keras up to 2.1 casts what it convolves from float64 to float32: a function that lets it do so again."""
+    home = importlib.import_module("keras.backend.tensorflow_backend") if compat_training.is_standalone(keras) else None
+    names = ["_preprocess_conv%dd_input" % rank for rank in (1, 2, 3)]
+    return _replaced([(home, name, _taken_for_single(home, name)) for name in names if hasattr(home, name)])
+
+
+def _taken_for_single(home: Any, name: str) -> Any:
+    """A function of Keras's backend to which every tensor is float32, so that it leaves the type as it is."""
+    function = getattr(home, name)
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):  # type: (*Any, **Any) -> Any
+        kept, home.dtype = home.dtype, lambda x: "float32"
+        try:
+            return function(*args, **kwargs)
+        finally:
+            home.dtype = kept
+
+    return call
+
+
 def _replaced(changed: List[Tuple[Any, str, Any]]) -> Any:
     """Set attributes; returns a function that puts the old ones back."""
     kept = [(home, name, getattr(home, name)) for home, name, _ in changed if hasattr(home, name)]

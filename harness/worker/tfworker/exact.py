@@ -46,7 +46,8 @@ def reasons(told: Dict[str, Any], what: str) -> Iterator[None]:
 @contextlib.contextmanager
 def in_float64(keras: Any) -> Iterator[None]:
     """Everything made inside is made in float64; models made before are forgotten in TensorFlow 1."""
-    restore = [compat_exact.plain_batch_norm(keras), compat_exact.exact_numbers(), compat_exact.kernels()]
+    restore = [compat_exact.plain_batch_norm(keras), compat_exact.double_convolutions(keras)]
+    restore += [compat_exact.exact_numbers(), compat_exact.kernels()]
     compat.clear(keras)
     compat_training.set_floatx(keras, "float64")
     if not compat_target.is_keras3(keras):
@@ -74,24 +75,33 @@ def config_of(keras: Any, model: Any) -> Any:
     return doubled(with_fused_epsilon(config, model, compat_exact.least_fused_epsilon()), unfuse)
 
 
-#: layers whose constructors round their numbers to float32 in Keras 1 and 2, and keep them in Keras 3; and what they become
-_ROUNDING = ("ReLU", "LeakyReLU", "ELU", "ThresholdedReLU", "Rescaling", "Clip")
+#: layers whose constructors round their numbers to float32 in Keras 1 and 2, and keep them in Keras 3
+_ROUNDING = ("ReLU", "LeakyReLU", "ELU", "ThresholdedReLU", "Rescaling")
+#: by class, the numbers that are taken as float32 holds them (see ``short_numbers``)
+_SINGLE = {
+    "LeakyReLU": ("negative_slope", "alpha"),
+    "ReLU": ("negative_slope",),
+    "Clip": ("x_min", "x_max"),
+    "Normalization": ("mean", "variance"),
+}
 
 
 def short_numbers(value: Any) -> Any:
     """A config with the numbers of some layers as the shortest decimals that are the same in float32.
 
     One Keras holds 0.1, another 0.10000000149011612, for what is one number in the float32 that the model computes in.
-    Slopes are taken as they are in float32: TensorFlow's leaky_relu does so whatever it computes in. Numbers in calls too.
+    Others are taken as they are in float32, which some version does whatever it computes in: slopes (TensorFlow's leaky_relu),
+    statistics of Normalization (Keras 3), and numbers in calls, which become those of Clip.
     """
     if isinstance(value, list):
         return [short_numbers(item) for item in value]
     if not isinstance(value, dict):
         return value
     out = {key: short_numbers(item) for key, item in value.items()}
-    if out.get("class_name") in _ROUNDING and isinstance(out.get("config"), dict):
-        slopes = ("negative_slope", "alpha") if out["class_name"] == "LeakyReLU" else ("negative_slope",)
-        out["config"] = {k: _single_numbers(v) if k in slopes else _short(v) for k, v in out["config"].items()}
+    name = str(out.get("class_name"))
+    if name in _ROUNDING + tuple(_SINGLE) and isinstance(out.get("config"), dict):
+        single, keep = _SINGLE.get(name, ()), _short if name in _ROUNDING else _same
+        out["config"] = {k: _single_numbers(v) if k in single else keep(v) for k, v in out["config"].items()}
     if "inbound_nodes" in out:
         out["inbound_nodes"] = _single_numbers(out["inbound_nodes"])
     return out
@@ -99,6 +109,10 @@ def short_numbers(value: Any) -> Any:
 
 def _short(value: Any) -> Any:
     return float(str(np.float32(value))) if isinstance(value, float) else value
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def _single_numbers(value: Any) -> Any:
