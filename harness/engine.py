@@ -61,6 +61,7 @@ class Stages:
     bundle: Bundle | None = None
     rounded: str | None = None
     not_exact: dict[str, str | None] = field(default_factory=dict)
+    configs: dict[str, Any] = field(default_factory=dict)
     #: what is done now, for messages
     stage: str = "start"
     _count: int = field(default=0)
@@ -483,6 +484,7 @@ def prove(
             evidence += review(found, stages.space.jobs / f"replay-{form}" / "out") if review else [found]
     made = stages.report
     made["outputs"], made["layers"] = report.outputs(evidence), report.layers(evidence)
+    report.add_configs(made["layers"], bundle, stages.configs)
     made["noise_floor"] = floor.section(stages.options.proof, bundle, evidence, stages.not_exact)
     made["not_checked"] += story.not_exact(made["noise_floor"])
     made["proven"] = reach.proven(bundle, layers=made["layers"] is not None, required=stages.options.require_proven)
@@ -554,6 +556,7 @@ def _replay(
         f"in/{inner}",
         stages.renamed,
         layers=recorded and form != "saved_model",
+        configs=recorded and form != "saved_model",
         **double_of(bundle, stages.options, stages.rounded),
     )
     files = {"bundle": bundle.folder, inner: path, **_loads_with(stages, op)}
@@ -566,6 +569,7 @@ def _replay(
     result = job.results[0]
     stages.report["to"] = stages.report["to"] or report.environment(target.name, result["versions"])
     _persisted(stages, result["digests"])
+    stages.configs = stages.configs or result.get("configs", {})
     stages.not_exact[form] = stages.rounded or _not_exact(form, target, result.get("double"))
     stages.report["not_checked"] += [
         f"{layer}: the model has no layer of that name" for layer in result["layers_missing"]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import harness
+from harness.bundle import Bundle
 from harness.dialects.rules import Change
 from harness.errors import Exit, HarnessError
 from harness.verify import Evidence, LayerResult
@@ -99,6 +100,15 @@ def layers(evidence: Iterable[Evidence]) -> dict[str, Any] | None:
                 "all": [_layer(r, short=True) for r in item.layers],
             }
     return None
+
+
+def add_configs(layers: dict[str, Any] | None, bundle: Bundle, found: Mapping[str, Any]) -> None:
+    """Put the configs of the first layer that differs side by side: the source's and, by path in ``found``, the target's."""
+    first = layers["first_divergent"] if layers else None
+    if first is not None:
+        of = {"/".join(path): layer.get("config") for path, layer in leaves(bundle.manifest["model"]["graph"])}
+        old, new = of.get(first["layer"]), found.get(first["layer"])
+        first["configs"] = {"old": old, "new": new} if isinstance(old, dict) and isinstance(new, dict) else None
 
 
 def _layer(result: LayerResult, *, short: bool = False) -> dict[str, Any]:

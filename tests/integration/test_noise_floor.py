@@ -45,6 +45,8 @@ def test_a_change_below_the_bound_of_float32_is_found_in_float64(hidden: Path, r
     assert first["max_rel"] <= first["tolerance"]
     assert first["float64"]["max_rel"] > 1e3 * first["float64"]["tolerance"]
     assert "hidden below the bound of float32" in first["reason"]
+    old, new = (first["configs"][side]["epsilon"] for side in ("old", "new"))
+    assert 0 < abs(old - new) < 1e-3 * old
     assert NORM in done.report["noise_floor"]["forms"][0]["hidden"]
 
 

@@ -8,12 +8,15 @@ from html.parser import HTMLParser
 from types import SimpleNamespace
 from typing import Any, cast
 
+import jsonschema
 import pytest
 from test_report import ended
 from test_report import report as verdict
 
+from harness import report
 from harness.bundle import Bundle
 from harness.report import diagram, pages
+from harness.worker.tfworker.live_configs import configs
 
 VOID = {"meta", "input", "br", "link"}
 HOSTILE = '"><script>alert(1)</script>|`'
@@ -99,6 +102,38 @@ def test_the_page_of_a_diverged_run_names_the_layer_and_its_elements() -> None:
     assert "The first layer that differs: b (Dense)" in page.text
     assert "differs by 1 of the largest value" in texts["report.md"]
     assert sum(attrs.get("class") == "box bad" for _, attrs in page.tags) == 1
+
+
+def test_configs_of_the_first_layer_that_differs_stand_side_by_side() -> None:
+    made, model = verdict(ok=False), bundle(node("a", "Dense"), node("b", "Dense", "a"))
+    model.manifest["model"]["graph"]["layers"][1]["config"] = {"units": 2, "activation": "tanh", "old": HOSTILE}
+    report.add_configs(made["layers"], model, {"b": {"units": 2, "activation": "relu"}})
+    assert made["layers"]["first_divergent"]["configs"]["new"] == {"units": 2, "activation": "relu"}
+    jsonschema.validate(made, report.schema())
+    text = parsed(pages.render(made, model)["report.html"]).text
+    assert '"tanh"' in text
+    assert '"relu"' in text
+    assert "not there" in text
+    report.add_configs(made["layers"], model, {})
+    assert made["layers"]["first_divergent"]["configs"] is None
+    jsonschema.validate(made, report.schema())
+
+
+def test_configs_of_live_layers_are_found_by_their_path_and_kept_short() -> None:
+    class Layer:
+        def __init__(self, config: Any, **inner: Any) -> None:
+            self.config, self.inner = config, inner
+
+        def get_layer(self, name: str) -> Any:
+            return self.inner[name]
+
+        def get_config(self) -> Any:
+            return self.config
+
+    model = Layer({}, a=Layer({"units": 2}), B=Layer({}, c=Layer({"held": "x" * 5000}), d=Layer({"rate": object})))
+    paths = [["a"], ["b", "c"], ["b", "d"], ["gone"]]
+    found = configs(model, [{"path": path} for path in paths], lambda path: ["B" if n == "b" else n for n in path])
+    assert found == {"a": {"units": 2}, "b/d": {"rate": "<class 'object'>"}}
 
 
 def test_the_page_of_a_refused_run_says_what_to_do() -> None:

@@ -8,7 +8,7 @@ Request: ``{"op": "replay", "flavour": "keras3" | "tf.keras" | "tf_keras", "mode
 ``eager`` calls the model itself instead of ``predict_on_batch``, which traces a graph for every model and batch size:
 for the matrix of many small models. A migration is proved with what users call, ``predict_on_batch``. ``double`` names
 the file for what the model gives in float64, where the bundle has that (``replay_exact``); ``beside`` the ``.keras`` file that is built in
-float64 and exported again for that, because functions keep their type.
+float64 and exported again for that, because functions keep their type. ``configs`` asks for the configs of the recorded layers.
 
 Runs in a process of its own that has built nothing; the only custom objects in it are those of the file ``objects``.
 """
@@ -18,7 +18,7 @@ from typing import Any, Dict, List
 
 import numpy as np
 
-from . import carried, channels, compat, compat_target, exact, from_source, noise, replay_exact
+from . import carried, channels, compat, compat_target, exact, from_source, live_configs, noise, replay_exact
 from .arrays import ArrayReader, ArrayWriter
 from .errors import Refusal
 from .files import read_json, write_json
@@ -66,6 +66,9 @@ def replay(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
             context.step("replay the layers")
             layers = Layers(keras, manifest, reader, writer, entries, eager, renamed)
             entries, missing = layers.replay(model)
+    found = {}  # type: Dict[str, Any]
+    if request.get("configs") and model is not None:
+        found = live_configs.configs(model, manifest["probes"]["layers"]["records"], renamed.here)
     told = None
     if request.get("beside"):  # what a SavedModel's functions were made of
         model = _attempt(
@@ -83,6 +86,7 @@ def replay(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
         "digests": digests,
         "transposed": transposed,
         "double": told,
+        "configs": found,
     }
 
 
