@@ -93,6 +93,7 @@ class Container:
         self.log = scratch / "start.log"
         self.log.touch()
         self.job: Path | None = None
+        self.jobs = 0
         self.status: int | None = None
         self.told = False  # whether the supervisor lived to tell the worker's end
         self.channel: Any = None
@@ -130,7 +131,8 @@ class Container:
         self.job = folder
         if self.look() is not None:
             return
-        name = f"jobs/{folder.name}"
+        self.jobs += 1  # many jobs may have one name, and what an earlier one left there cannot be taken away
+        name = self._inner(folder)
         with _EngineFault(f"receive the job {folder.name}"):
             self._put([(folder, name, True)])
             try:
@@ -139,6 +141,10 @@ class Container:
                 self.socket.setblocking(False)
             except OSError:
                 pass  # the container has ended, which `look` tells
+
+    def _inner(self, folder: Path) -> str:
+        """Where a job lies below :data:`ROOT`."""
+        return f"jobs/{self.jobs}-{folder.name}"
 
     def look(self) -> int | None:
         """Follow the supervisor's words; copies the results out when the job is done."""
@@ -268,7 +274,7 @@ class Container:
 
     def _fetch(self, job: Path, *, whole: bool) -> None:
         """Bring out what the job wrote: all of it, or of a worker that has died only the log."""
-        inner = f"{ROOT}/jobs/{job.name}"
+        inner = f"{ROOT}/{self._inner(job)}"
         for name in ("out", "response.json", "worker.log") if whole else ("worker.log",):
             try:
                 stream, _ = self.container.get_archive(f"{inner}/{name}", chunk_size=_CHUNK)

@@ -209,6 +209,17 @@ def test_a_hostile_lambda_is_contained(
     assert not Path("/usr/local/lib/written_by_a_lambda").exists()
 
 
+def test_jobs_of_one_name_do_not_meet(image: Callable[[str], Environment], tmp_path: Path) -> None:
+    """Each case of the matrix has a job called `export`, and a container serves many cases."""
+    program = "import os\nassert not os.path.exists(JOB + '/out/seen')\nopen(JOB + '/out/seen', 'w').close()"
+    with hostile(image("tf1.15"), tmp_path, {"the trial": program}, Limits()) as (worker, job):
+        again = Job.create(tmp_path / "more", job.folder.name)
+        again.ops.append({"op": "check"})
+        for one in (job, again):
+            assert worker.run(one, timeout_s=120).results == [{"the trial": "done"}]
+            assert (one.folder / "out" / "seen").exists()
+
+
 def test_processes_without_end_are_bounded(image: Callable[[str], Environment], tmp_path: Path) -> None:
     program = "import os\nfor _ in range(100000): os.fork() or __import__('time').sleep(600)"
     with hostile(image("tf1.15"), tmp_path, {"the trial": program}, Limits(processes=100)) as (worker, job):
