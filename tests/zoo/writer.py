@@ -26,13 +26,20 @@ def reason_of(error):
 
 
 def class_names(config):
-    """Class names of all layers in a model config, nested and wrapped ones too."""
+    """Class names of all layers in a model config, nested and wrapped ones too.
+
+    Keras 3 writes its dtypes, optimizers and losses like layers, and tensors, slices and functions as `__kind__`.
+    """
     found = set()
     if isinstance(config, dict):
-        if isinstance(config.get("class_name"), str) and isinstance(config.get("config"), (dict, list)):
-            found.add(config["class_name"])
+        name = config.get("class_name")
+        if isinstance(name, str) and isinstance(config.get("config"), (dict, list)) and not name.startswith("__"):
+            found.add(name)
         for key, value in config.items():
-            if not key.endswith(("_initializer", "_regularizer", "_constraint")):
+            if not key.endswith(("_initializer", "_regularizer", "_constraint")) and key not in (
+                "dtype",
+                "compile_config",
+            ):
                 found |= class_names(value)
     elif isinstance(config, list):
         for value in config:
