@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command_line import Harness, Once, Run
+from command_line import Done, Harness, Once, Run, end, start
 
 pytestmark = pytest.mark.integration
 
@@ -25,6 +25,12 @@ def hidden(once: Once, script: Callable[..., str], rich: Run) -> Path:
     return folder / "h.keras"
 
 
+@pytest.fixture(scope="module")
+def judged(hidden: Path, rich: Run, tmp_path_factory: pytest.TempPathFactory) -> Done:
+    """The verdict at the standard proof."""
+    return end(start("verify", hidden, rich.out / "bundle", "--json", cwd=tmp_path_factory.mktemp("judged")))
+
+
 def test_rounding_vanishes_in_float64(rich: Run) -> None:
     floor = rich.report["noise_floor"]
     assert (floor["proof"], floor["skipped"], floor["layers"]) == ("standard", None, True)
@@ -37,8 +43,8 @@ def test_rounding_vanishes_in_float64(rich: Run) -> None:
     assert any(line.startswith("float64, as saved_model: ") for line in rich.report["not_checked"])
 
 
-def test_a_change_below_the_bound_of_float32_is_found_in_float64(hidden: Path, rich: Run, run: Harness) -> None:
-    done = run("verify", hidden, rich.out / "bundle", "--json")
+def test_a_change_below_the_bound_of_float32_is_found_in_float64(judged: Done) -> None:
+    done = judged
     assert (done.status, done.report["status"]) == (1, "diverged"), done.text
     first = done.report["layers"]["first_divergent"]
     assert first["layer"] == NORM
@@ -50,7 +56,11 @@ def test_a_change_below_the_bound_of_float32_is_found_in_float64(hidden: Path, r
     assert NORM in done.report["noise_floor"]["forms"][0]["hidden"]
 
 
-def test_a_quick_proof_does_not_see_it_and_says_so(hidden: Path, rich: Run, run: Harness) -> None:
+def test_a_quick_proof_does_not_see_it_and_says_so(hidden: Path, rich: Run, run: Harness, judged: Done) -> None:
     done = run("verify", hidden, rich.out / "bundle", "--proof", "quick", "--json")
     assert (done.status, done.report["status"]) == (0, "verified"), done.text
     assert "float64: --proof quick compares in float32 only" in done.report["not_checked"]
+    # Two processes computed the same float32, bit for bit.
+    for rows in (lambda report: report["outputs"], lambda report: report["layers"]["all"]):
+        first, again = ([row["max_abs"] for row in rows(report)] for report in (judged.report, done.report))
+        assert first == again
