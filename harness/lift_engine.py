@@ -20,6 +20,9 @@ from harness.worker.tfworker.files import read_json, write_json
 
 #: the saved form, and its name
 FORMAT, NAME = "keras", "model.keras"
+#: what comes before it, if anything, as a SavedModel
+FRONT = "front"
+_FORMATS = {NAME: FORMAT, FRONT: "saved_model"}
 #: the class of carried parts
 GRAPH_LAYER = "GraphLayer"
 #: how a build ends that Keras does not accept: the SavedModel stands, and the report says why there is nothing more
@@ -33,6 +36,7 @@ def plan(bundle: Bundle) -> tuple[Lifted, dict[str, Any]]:
     return found, {
         "signature": found.signature,
         "status": "not lifted" if found.graph is None else "partly" if carried else "native",
+        "front": found.front.as_json() if found.front else None,
         "layers": found.rows,
         "blocked": [row.as_json() for row in found.blocked],
         "parameters": None,
@@ -50,32 +54,41 @@ def plan_json(found: Lifted) -> dict[str, Any]:
         "graph": found.graph, "weights": found.weights, "signature": found.signature, "inputs": found.inputs,
         "outputs": found.outputs, "carried": any(row["class_name"] == GRAPH_LAYER for row in found.rows),
         "nodes": {row["layer"]: row["nodes"] for row in found.rows},
+        "front": found.front.signature if found.front else None,
     }  # fmt: skip
 
 
-def build_op() -> dict[str, Any]:
-    """The operation that builds a lifted model."""
+def build_ops(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The operations that build a lifted model, and what comes before it."""
     paths = {"bundle": "in/bundle", "plan": "in/lift.json", "forms": {FORMAT: f"out/{NAME}"}}
-    return {"op": "build_model", "flavour": "keras3", **paths}
+    ops = [{"op": "build_model", "flavour": "keras3", **paths}]
+    if plan["front"]:
+        one = {"serving_default": plan["front"]}
+        ops.append({"op": "build_graph", "bundle": "in/bundle", "saved_model": f"out/{FRONT}", "signatures": one})
+    return ops
 
 
-def replay_op(model: str = f"in/{NAME}", knees: Mapping[str, float] | None = None) -> dict[str, Any]:
+def replay_op(plan: Mapping[str, Any], where: str = "in", knees: Mapping[str, float] | None = None) -> dict[str, Any]:
     """The operation that loads a lifted model and runs the probes through it."""
     paths = {"bundle": "in/bundle", "plan": "in/lift.json", "outputs": "out/lifted.npz", "index": "out/lifted.json"}
-    return {"op": "replay_lifted", "model": model, "knees": None if knees is None else dict(knees), **paths}
+    paths |= {"model": f"{where}/{NAME}"} | ({"front": f"{where}/{FRONT}"} if plan["front"] else {})
+    return {"op": "replay_lifted", "knees": None if knees is None else dict(knees), **paths}
 
 
-def build(stages: Stages, bundle: Bundle, worker: Worker) -> tuple[Path, Mapping[str, Any]] | None:
-    """The saved model and what was seen when it was built; None where it is not lifted, and the report says why."""
+def build(stages: Stages, bundle: Bundle, worker: Worker) -> tuple[dict[str, Path], Mapping[str, Any]] | None:
+    """What was saved, by name, and what was seen when it was built; None where it is not lifted, and the report says why."""
     found, section = plan(bundle)
     stages.report["lift"] = section
     if found.graph is None:
         return None
-    path = stages.space.jobs / "lift.json"
-    write_json(str(path), plan_json(found))
+    path, made = stages.space.jobs / "lift.json", plan_json(found)
+    write_json(str(path), made)
+    files = {"bundle": bundle.folder, "lift.json": path}
+    op, *more = build_ops(made)
     try:
         with stages.timed("import"):
-            job = stages.run(worker, "lift", build_op(), {"bundle": bundle.folder, "lift.json": path})
+            job = stages.run(worker, "lift", op, files)
+            jobs = [stages.run(worker, "lift-front", before, files) for before in more]
     except HarnessError as error:
         if error.code not in _NOT_BUILT:
             raise
@@ -86,28 +99,33 @@ def build(stages: Stages, bundle: Bundle, worker: Worker) -> tuple[Path, Mapping
         os.rename(module, stages.space.path / LAYERS_MODULE)
         entry = report.file_artifact(stages.space.path / LAYERS_MODULE, stages.space.path, "python")
         stages.report["artifacts"].append(entry)
-    return job.folder / "out" / NAME, job.results[0]
+    saved = {NAME: job.folder / "out" / NAME}
+    if jobs:
+        saved[FRONT] = jobs[0].folder / "out" / FRONT
+    return saved, job.results[0]
 
 
-def prove(stages: Stages, bundle: Bundle, model: Path, built: Mapping[str, Any], worker: Worker) -> None:
+def prove(stages: Stages, bundle: Bundle, saved: Mapping[str, Path], built: Mapping[str, Any], worker: Worker) -> None:
     """Replay the lifted model, judge it, and put it under the name that its verdict allows."""
     path = stages.space.jobs / "lift.json"
-    files = {"bundle": bundle.folder, "lift.json": path, NAME: model}
+    section, made = stages.report["lift"], read_json(str(path))
+    files = {"bundle": bundle.folder, "lift.json": path, **saved}
     with stages.timed("prove"):
-        section, made = stages.report["lift"], read_json(str(path))
-        job = stages.run(worker, "replay-lifted", replay_op(), files)
+        job = stages.run(worker, "replay-lifted", replay_op(made), files)
         ok = enter(section, bundle, made, built, job.results[0], job.folder / "out")
         if not ok and (knees := knees_of(section, bundle)):
-            job = stages.run(worker, "replay-lifted-knees", replay_op(knees=knees), files)
+            job = stages.run(worker, "replay-lifted-knees", replay_op(made, knees=knees), files)
             ok = enter(section, bundle, made, built, job.results[0], job.folder / "out")
     if not ok:
         stages.report["status"] = "diverged"
-    final = stages.space.path / (NAME if ok else "model.diverged.keras")
-    os.rename(model, final)
-    for link in stages.space.jobs.glob(f"replay-lifted*/in/{NAME}"):
-        link.unlink()
-        link.symlink_to(os.path.relpath(final, link.parent))
-    stages.report["artifacts"].append(report.file_artifact(final, stages.space.path, FORMAT))
+    for name, path in saved.items():
+        stem, dot, suffix = name.partition(".")
+        final = stages.space.path / (name if ok else f"{stem}.diverged{dot}{suffix}")
+        os.rename(path, final)
+        for link in stages.space.jobs.glob(f"replay-lifted*/in/{name}"):
+            link.unlink()
+            link.symlink_to(os.path.relpath(final, link.parent))
+        stages.report["artifacts"].append(report.file_artifact(final, stages.space.path, _FORMATS[name]))
 
 
 def enter(

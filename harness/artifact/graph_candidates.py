@@ -92,6 +92,9 @@ class _Graph:
         self._weighted = self._spread(self.weights, sizes=True)
         self._sources: dict[str, set[str]] = {}
         self._values: dict[str, set[str]] = {}
+        self._settings = {n.name for n in facts.nodes if self._is_source(n) and self._is_setting(n)}
+        if all(n.name in self._settings for n in facts.nodes if self._is_source(n)):
+            self._settings = set()
         for node in facts.nodes:
             if self._is_source(node):
                 for sizes, known in ((True, self._sources), (False, self._values)):
@@ -107,6 +110,10 @@ class _Graph:
 
     def _is_source(self, node: GraphNode) -> bool:
         return node.name in self.given or node.op.startswith("Placeholder") or node.op in _ITERATOR
+
+    def _is_setting(self, node: GraphNode) -> bool:
+        """Whether a source only says how to compute: a number or truth value with a default, such as that of a phase."""
+        return node.op == "PlaceholderWithDefault" and node.name not in self.given and node.shape == ()
 
     def reach(self, name: str) -> tuple[frozenset[str], bool]:
         """The sources that a node depends on, and whether it depends on weights."""
@@ -171,11 +178,12 @@ class _Graph:
         return node.name
 
     def _data(self, name: str) -> frozenset[str]:
-        """The sources whose values, not only sizes, reach a node; neither the phase nor a rate of dropout."""
+        """The sources whose values, not only sizes, reach a node; no settings, such as the phase or a rate of dropout."""
         node = self.nodes.get(name)
         if node is None or node.op in _SIZES:
             return frozenset()
-        return frozenset(s for s in self._values.get(name, ()) if self.fixed_value(s) is None)
+        values = self._values.get(name, set()) - self._settings
+        return frozenset(s for s in values if self.fixed_value(s) is None)
 
     def _decorates(self, node: GraphNode) -> bool:
         """Whether a node only dresses an input."""

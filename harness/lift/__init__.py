@@ -8,13 +8,14 @@ builds the plan like that of any Keras model, and the recorded probes prove it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.bundle import Bundle
 from harness.lift.carried import regions
 from harness.lift.convolutions import linear
-from harness.lift.graph import LiftGraph
+from harness.lift.front import Front, front
+from harness.lift.graph import LiftGraph, canonical
 from harness.lift.norms import normalization
 from harness.lift.operations import operation
 from harness.lift.plan import ClaimError, Plan, Tensor
@@ -53,6 +54,7 @@ class Lifted:
         rows: the layers and operations made, each with its nodes and variables.
         blocked: what is in the way, all of it.
         inputs, outputs: arguments in the order of the model's inputs and outputs.
+        front: what comes before the model, where its inputs are not those of the signature.
     """
 
     signature: str
@@ -62,6 +64,7 @@ class Lifted:
     blocked: list[Blocked] = field(default_factory=list)
     inputs: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
+    front: Front | None = None
 
 
 def main_signature(signatures: Mapping[str, Any]) -> str:
@@ -86,15 +89,31 @@ def lift(
     name: str,
 ) -> Lifted:
     """The graph of one signature, lifted; ``array`` gives stored constants by name."""
+    whole, graph = _lifted(key, signature, nodes, variables, array, name)
+    if graph is None or not whole.blocked:
+        return whole
+    before = front(graph, signature, [row.node for row in whole.blocked])
+    if before is None or (whole.graph is not None and not before.reads_strings):
+        return whole
+    rest, _ = _lifted(key, before.rest, nodes, variables, array, name)
+    if rest.graph is None or (whole.graph is not None and rest.blocked):
+        return whole
+    own = set(before.nodes)
+    return replace(rest, front=before, blocked=[*(row for row in whole.blocked if row.node in own), *rest.blocked])
+
+
+def _lifted(
+    key: str, signature: Mapping[str, Any], nodes: list[dict[str, Any]], variables: list[dict[str, Any]], array: Any, name: str
+) -> tuple[Lifted, LiftGraph | None]:  # fmt: skip
+    """As ``lift``, without looking for a front; and the graph, if it can be read."""
     try:
         graph = LiftGraph.read(nodes, signature, variables, array)
     except Unsupported as error:
-        return Lifted(
-            signature=key, graph=None, blocked=[Blocked(node="", op="", reason=line) for line in error.findings]
-        )
+        rows = [Blocked(node="", op="", reason=line) for line in error.findings]
+        return Lifted(signature=key, graph=None, blocked=rows), None
     except ValueError as error:
-        return Lifted(signature=key, graph=None, blocked=[Blocked(node="", op="", reason=str(error))])
-    final = _inputs_blocked(signature)
+        return Lifted(signature=key, graph=None, blocked=[Blocked(node="", op="", reason=str(error))]), None
+    final = _inputs_blocked(signature, graph)
     held: set[str] = set()
     blocked: dict[str, Blocked] = {}
     while True:
@@ -108,32 +127,38 @@ def lift(
                 final.append(
                     Blocked(node=shared, op="variable", reason="it is read inside and outside of what is carried")
                 )
-                return Lifted(signature=key, graph=None, blocked=[*blocked.values(), *final])
+                return Lifted(signature=key, graph=None, blocked=[*blocked.values(), *final]), graph
             held |= error.edges
             continue
         except UnknownError as error:
             final.append(Blocked(node="", op="", reason=str(error)))
-            return Lifted(signature=key, graph=None, blocked=[*blocked.values(), *final])
+            return Lifted(signature=key, graph=None, blocked=[*blocked.values(), *final]), graph
         new = {row.node: row for row in cover.blocked if row.node not in blocked}
         if not new:
             break
         blocked |= new
     plan = cover.plan
     native = [row for row in plan.rows.values() if row["class_name"] != "GraphLayer"]
+    if not native and not blocked:
+        final.append(Blocked(node="", op="", reason="nothing is computed"))
     if final or cover.blocked or not native:
-        return Lifted(signature=key, graph=None, blocked=[*blocked.values(), *final])
+        return Lifted(signature=key, graph=None, blocked=[*blocked.values(), *final]), graph
     return Lifted(
         signature=key, graph=made, weights=plan.weights, rows=list(plan.rows.values()), inputs=cover.arguments,
         outputs=list(signature["outputs"]), blocked=list(blocked.values()),
-    )  # fmt: skip
+    ), graph  # fmt: skip
 
 
-def _inputs_blocked(signature: Mapping[str, Any]) -> list[Blocked]:
+def _inputs_blocked(signature: Mapping[str, Any], graph: LiftGraph) -> list[Blocked]:
     found = []
     for argument, spec in signature["inputs"].items():
         at = {"node": spec["tensor"], "op": "input"}
-        if spec["shape"] is None:
+        if graph.spec(canonical(spec["tensor"])).shape is None:
             found.append(Blocked(**at, reason=f"the input {argument} is of unknown rank"))
+        elif graph.spec(canonical(spec["tensor"])).shape == ():
+            found.append(
+                Blocked(**at, reason=f"the input {argument} is one number or string, not one for each example")
+            )
     if not signature["inputs"]:
         found.append(Blocked(node="", op="", reason="the signature takes no input"))
     return found
@@ -158,7 +183,7 @@ class _Cover:
         """
         tiles = self._tiles()
         for argument, spec in self.signature["inputs"].items():
-            edge = edges.join(*edges.split(spec["tensor"]))
+            edge = canonical(spec["tensor"])
             if edge not in self._made:  # two arguments may stand for one tensor
                 self.arguments.append(argument)
                 self._made[edge] = self.plan.input(argument, self.graph.spec(edge))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.lift.graph import Node
@@ -32,6 +32,7 @@ class Product:
         edge: what it gives, before the bias.
         x: what it is given.
         pads: zeros to put around the input first, a pair for each spatial axis, or None.
+        cuts: what is cut off of the output, likewise; zeros are added where a number is negative.
     """
 
     class_name: str
@@ -42,6 +43,7 @@ class Product:
     nodes: tuple[str, ...]
     pads: tuple[tuple[int, int], ...] | None = None
     units: int = 0
+    cuts: tuple[tuple[int, int], ...] | None = None
 
 
 def linear(reader: Reader, node: Node) -> Tile | None:
@@ -60,6 +62,8 @@ def _with_bias(reader: Reader, node: Node) -> Tile | None:
         product = _product(reader, given)
         if product is None or not reader.inside(product.nodes, node["name"]):
             continue
+        if any(size < 0 for pair in product.cuts or () for size in pair):
+            continue  # the bias is added to those zeros as well
         bias = reader.vector(added, product.units)
         if bias is not None and agree([*product.weights.values(), bias]):
             return _tile(reader, node, product, bias)
@@ -83,7 +87,8 @@ def _tile(reader: Reader, node: Node, product: Product, bias: Weight | None) -> 
         if product.pads is not None:
             x = padded(plan, x, product.pads, f"{name}_pad", inner[:1])
         nodes = (*inner, node["name"])
-        return [plan.layer(product.class_name, config, [x], spec, name=name, nodes=nodes, weights=weights)]
+        made = plan.layer(product.class_name, config, [x], spec, name=name, nodes=nodes, weights=weights)
+        return [made if product.cuts is None else _cut(plan, made, product.cuts, name)]
 
     return Tile(inputs=(product.x,), nodes=(*inner, node["name"]), emit=emit, outputs=(0,))
 
@@ -101,6 +106,16 @@ def padded(plan: Plan, x: Tensor, pads: tuple[tuple[int, int], ...], name: str, 
     return plan.layer(f"ZeroPadding{len(pads)}D", {"padding": padding}, [x], spec, name=name, nodes=nodes)
 
 
+def _cut(plan: Plan, x: Tensor, cuts: tuple[tuple[int, int], ...], name: str) -> Tensor:
+    """``x`` without some of its rows and columns, or with zeros after them."""
+    crops, zeros = ([[max(sign * size, 0) for size in pair] for pair in cuts] for sign in (1, -1))
+    for class_name, sizes in (("Cropping", crops), ("ZeroPadding", zeros)):
+        if any(map(any, sizes)):
+            key, rank = {"Cropping": "cropping", "ZeroPadding": "padding"}[class_name], len(cuts)
+            x = plan.layer(f"{class_name}{rank}D", {key: sizes}, [x], x.spec, name=f"{name}_size")
+    return x
+
+
 def _product(reader: Reader, edge: str) -> Product | None:
     node = reader.graph.node(edge)
     if node is None or node["name"] != edge:
@@ -109,7 +124,7 @@ def _product(reader: Reader, edge: str) -> Product | None:
         return _separable(reader, node) or _convolution(reader, node)
     found = {
         "MatMul": _dense, "BatchToSpaceND": _dilated, "Squeeze": _one_dimensional, "Reshape": _dense_on_last_axis,
-        "Conv2DBackpropInput": _transposed,
+        "BatchToSpace": _dilated, **dict.fromkeys(_TRANSPOSED, _transposed),
     }.get(node["op"])  # fmt: skip
     return None if found is None else found(reader, node)
 
@@ -178,32 +193,41 @@ def _separable(reader: Reader, node: Node) -> Product | None:
 
 
 def _dilated(reader: Reader, node: Node) -> Product | None:
-    """A convolution between SpaceToBatchND and BatchToSpaceND: TF1's way to dilate."""
-    inner = reader.node(node["inputs"][0], "Conv2D", "DepthwiseConv2dNative")
-    outer = None if inner is None else reader.node(inner["inputs"][0], "SpaceToBatchND")
-    if inner is None or outer is None:
+    """A convolution between SpaceToBatch and BatchToSpace: TF1's way to dilate."""
+    to_blocks, at = node["op"].replace("BatchToSpace", "SpaceToBatch"), node["inputs"][0]
+    inner = reader.node(at, "Conv2D", "DepthwiseConv2dNative")
+    found = _convolution(reader, inner) if inner else _product_of(reader, reader.node(at, "Squeeze"))
+    outer = None if found is None else reader.node(found.x, to_blocks)
+    if found is None or outer is None or found.pads or found.config["padding"] != "valid":
         return None
-    kernel, strides = reader.weight(inner["inputs"][1]), spatial(inner, "strides")
-    rates, again = (reader.graph.numbers(n["inputs"][1]) for n in (outer, node))
-    pads, crops = (reader.graph.numbers(n["inputs"][2]) for n in (outer, node))
-    if (
-        not (kernel and strides and rates and pads and crops)
-        or rates != again
-        or attrs.text(inner, "padding") != "VALID"
-    ):
+    (rates, pads), (again, crops) = (_blocks(reader, n) for n in (outer, node))
+    spread = [size - 1 for size in found.config["kernel_size"]]
+    if not (rates and pads and crops) or rates != again or len(rates) != len(spread) or any(crops[::2]):
         return None
-    if set(strides) != {1} or any(crops[::2]) or not channels_last(inner) or len(rates) != 2:
+    if set(found.config["strides"]) != {1} or set(found.config["dilation_rate"]) != {1}:
         return None
     # What is cropped at the end was added there to fill the last block.
     around = tuple((pads[2 * i], pads[2 * i + 1] - crops[2 * i + 1]) for i in range(len(rates)))
-    spread = [(size - 1) * rate for size, rate in zip(kernel.shape, rates, strict=False)]
-    nodes = (outer["name"], inner["name"], node["name"])
+    nodes = (outer["name"], *found.nodes, node["name"])
     if any(side < 0 for pair in around for side in pair) or not reader.inside(nodes[:-1], nodes[-1]):
         return None
-    same = around == tuple((total // 2, total - total // 2) for total in spread)
-    padding, left = ("same", None) if same else ("valid", around if any(map(any, around)) else None)
-    made = _kernel(reader, inner, outer["inputs"][0], kernel, strides, rates, padding, left, nodes)
-    return made
+    wide = [size * rate for size, rate in zip(spread, rates, strict=True)]
+    same = around == tuple((total // 2, total - total // 2) for total in wide)
+    return replace(
+        found, config={**found.config, "dilation_rate": rates, "padding": "same" if same else "valid"}, nodes=nodes,
+        x=outer["inputs"][0], edge=node["name"], pads=around if not same and any(map(any, around)) else None,
+    )  # fmt: skip
+
+
+def _product_of(reader: Reader, node: Node | None) -> Product | None:
+    return None if node is None else _one_dimensional(reader, node)
+
+
+def _blocks(reader: Reader, node: Node) -> tuple[list[int] | None, list[int] | None]:
+    """Sizes of the blocks, and pads or crops."""
+    if node["op"].endswith("ND"):
+        return reader.graph.numbers(node["inputs"][1]), reader.graph.numbers(node["inputs"][2])
+    return [attrs.number(node, "block_size")] * 2, reader.graph.numbers(node["inputs"][1])
 
 
 def _one_dimensional(reader: Reader, node: Node) -> Product | None:
@@ -227,25 +251,33 @@ def _one_dimensional(reader: Reader, node: Node) -> Product | None:
     )  # fmt: skip
 
 
+_TRANSPOSED = {"Conv2DBackpropInput": "Conv2DTranspose", "Conv3DBackpropInputV2": "Conv3DTranspose"}
+
+
 def _transposed(reader: Reader, node: Node) -> Product | None:
-    """The gradient of a convolution, forwards: Conv2DTranspose, if it has the size that Keras would give."""
+    """The gradient of a convolution, forwards: a transposed one, cut to size where Keras would give another."""
     kernel, strides = reader.weight(node["inputs"][1]), spatial(node, "strides")
-    if kernel is None or strides is None or not channels_last(node) or (spatial(node, "dilations") or [1, 1]) != [1, 1]:
+    if kernel is None or strides is None or not channels_last(node) or set(spatial(node, "dilations") or [1]) != {1}:
         return None
     padding, x = attrs.text(node, "padding").lower(), node["inputs"][2]
     before, after = reader.spec(x).shape, reader.spec(node["name"]).shape
     if padding not in ("same", "valid") or before is None or after is None:
         return None
+    cuts, fits = [], True
     for given, made, size, stride in zip(before[1:-1], after[1:-1], kernel.shape, strides, strict=False):
-        if given is None or made != given * stride + (max(size - stride, 0) if padding == "valid" else 0):
+        if given is None or made is None or size < stride:  # kernels below the strides crash TensorFlow 2.21
             return None
+        whole = given * stride + max(size - stride, 0)
+        first = max((given - 1) * stride + size - made, 0) // 2 if padding == "same" else 0
+        cuts.append((first, whole - first - made))
+        fits = fits and made == (given * stride if padding == "same" else whole)
     config = {
-        "filters": kernel.shape[2], "kernel_size": list(kernel.shape[:2]), "strides": strides, "padding": padding,
-        "data_format": "channels_last",
+        "filters": kernel.shape[-2], "kernel_size": list(kernel.shape[:-2]), "strides": strides,
+        "padding": padding if fits else "valid", "data_format": "channels_last",
     }  # fmt: skip
     return Product(
-        class_name="Conv2DTranspose", config=config, weights={"kernel": kernel}, edge=node["name"], x=x,
-        nodes=(node["name"],), units=kernel.shape[2],
+        class_name=_TRANSPOSED[node["op"]], config=config, weights={"kernel": kernel}, edge=node["name"], x=x,
+        nodes=(node["name"],), units=kernel.shape[-2], cuts=None if fits else tuple(cuts),
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.lift.idle import handed_on
 from harness.worker.tfworker.graphs import edges, prepare
 
 Node = dict[str, Any]
@@ -107,23 +108,11 @@ class LiftGraph:
         made._fill(prepared, wanted)
         return made
 
-    def _fill(self, prepared: list[Node], wanted: list[str]) -> None:
+    def _fill(self, prepared: list[Node], wanted: list[str], idle: Mapping[str, str] | None = None) -> None:
         index = self.prepared = edges.by_name(prepared)
 
         def source(ref: str) -> str:
-            """The edge that an edge's value comes from."""
-            while True:
-                ref = canonical(ref)
-                name, position = edges.split(ref)
-                if ref in self.inputs or ref in self._known or name not in index:
-                    return ref
-                node = index[name]
-                if node["op"] in _PASSING:
-                    ref = edges.data_inputs(node)[position]
-                elif node["op"] == "ReadVariableOp":
-                    return source(edges.data_inputs(node)[0])
-                else:
-                    return ref
+            return self._source(ref, index, idle or {})
 
         nodes = []
         for node in prepared:
@@ -139,9 +128,30 @@ class LiftGraph:
         fed = {edges.base(ref) for ref in self.inputs}
         kept = _pruned(nodes, self.outputs, fed)
         self.nodes = {node["name"]: node for node in kept}
+        if idle is None and (found := handed_on(self)):
+            self._known = {ref: value for ref, value in self._known.items() if value is not None}
+            self._fill(prepared, wanted, found)
+            return
         for node in kept:
             for ref in node["inputs"]:
                 self._readers.setdefault(ref, []).append(node["name"])
+
+    def _source(self, ref: str, index: Mapping[str, Node], idle: Mapping[str, str]) -> str:
+        """The edge that an edge's value comes from."""
+        while True:
+            ref = canonical(ref)
+            name, position = edges.split(ref)
+            if ref in self.inputs or ref in self._known or name not in index:
+                return ref
+            node = index[name]
+            if ref in idle:
+                ref = idle[ref]
+            elif node["op"] in _PASSING:
+                ref = edges.data_inputs(node)[position]
+            elif node["op"] == "ReadVariableOp":
+                ref = edges.data_inputs(node)[0]
+            else:
+                return ref
 
     def _parsed(self, value: Mapping[str, Any]) -> Known:
         batch = value.get("batch")

@@ -54,22 +54,6 @@ def blocks(name: str) -> Make:
     return make
 
 
-def resize(interpolation: str) -> Make:
-    def make(c: Call) -> list[Tensor]:
-        before, after = c.given(0).shape, c.numbers(1, "size")
-        half = flag(c.node, "half_pixel_centers")
-        if before is None or None in before[1:3] or flag(c.node, "align_corners"):
-            raise UnknownError("it aligns corners, or resizes from a free size")
-        factors = [new / (old or 1) for new, old in zip(after, before[1:3], strict=True)]
-        whole = all(f == int(f) and f >= 1 for f in factors)
-        if not whole or half != (interpolation == "bilinear"):
-            raise UnknownError("Keras places the pixels of this kind of resizing otherwise")
-        made = c.layer("UpSampling2D", {"size": [int(f) for f in factors], "interpolation": interpolation}, c.tensor(0))
-        return made
-
-    return make
-
-
 def linear(name: str) -> Make:
     """A convolution whose kernel is no weight of its own."""
 
@@ -86,9 +70,14 @@ def linear(name: str) -> Make:
 
 
 def bias_add(c: Call) -> list[Tensor]:
-    if not channels_last(c.node):
-        raise UnknownError("its channels come first")
-    return binary("Add")(c)
+    if channels_last(c.node):
+        return binary("Add")(c)
+    rank, bias = c.given(0).rank, c.value(1)
+    if rank is None:
+        raise UnknownError("its channels come first, of how many axes is unknown")
+    shape = [-1] + [1] * (rank - 2)
+    column = c.op(NUMPY, "Reshape", {"newshape": shape}, x=bias)[0] if isinstance(bias, Tensor) else bias.reshape(shape)
+    return c.op(NUMPY, "Add", {}, x1=c.tensor(0), x2=column)
 
 
 def fused_norm(c: Call) -> list[Tensor]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.lift import images, shapes
+from harness.lift import images, sampling, shapes
 from harness.lift.calls import (
     Call,
     Make,
@@ -26,7 +26,7 @@ from harness.lift.calls import (
     unary,
 )  # fmt: skip
 from harness.lift.graph import Node
-from harness.lift.plan import CORE, INLINE, MATH, NN, NUMPY, Plan, Tensor
+from harness.lift.plan import CORE, INLINE, MATH, NN, NUMPY, QUANTIZERS, Plan, Tensor
 from harness.lift.tiles import Reader, Tile, UnknownError, attrs, flag, number
 
 
@@ -190,6 +190,23 @@ def _embedding(c: Call) -> list[Tensor]:
     return [c.plan.layer("Embedding", config, inputs, c.spec(), name=weight.edge, nodes=[c.name], weights=weights)]
 
 
+def _quotient(c: Call) -> list[Tensor]:
+    """Division as old graphs write it: of whole numbers it would cut towards zero."""
+    return binary("TrueDivide")(c) if floating(c) else refuse("it divides whole numbers")
+
+
+def _fake_quant(c: Call) -> list[Tensor]:
+    """Rounding to what quantised numbers could say, with TensorFlow's own kernels."""
+    low, high = (c.value(i) for i in (1, 2)) if len(c.node["inputs"]) > 1 else (
+        np.array(number(c.node, key, default), np.float32) for key, default in (("min", -6.0), ("max", 6.0))
+    )  # fmt: skip
+    config = {
+        "num_bits": attrs.number(c.node, "num_bits", 8), "narrow_range": flag(c.node, "narrow_range"),
+        "axis": -1 if c.node["op"].endswith("PerChannel") else None,
+    }  # fmt: skip
+    return c.op(QUANTIZERS, "FakeQuantWithMinMaxVars", config, inputs=c.tensor(0), min_vals=low, max_vals=high)
+
+
 NONE: tuple[int, ...] = ()
 #: the last input is a constant, such as the axis of ConcatV2
 LAST = (-1,)
@@ -237,5 +254,11 @@ TABLE: dict[str, tuple[Make, tuple[int, ...]]] = {
     "OneHot": (_one_hot, (1, 2, 3)), "Cast": (cast, NONE), "ArgMax": (_arg("Argmax"), (1,)), "ArgMin": (_arg("Argmin"), (1,)),
     "Select": (_select, NONE), "SelectV2": (_select, NONE), "ClipByValue": (_clip, (1, 2)), "Cumsum": (_cumsum, (1,)),
     "TopKV2": (_top_k, (1,)), "DepthToSpace": (images.blocks("DepthToSpace"), NONE), "SpaceToDepth": (images.blocks("SpaceToDepth"), NONE),
-    "ResizeNearestNeighbor": (images.resize("nearest"), (1,)), "ResizeBilinear": (images.resize("bilinear"), (1,)),
+    "ResizeNearestNeighbor": (sampling.resize(sampling.nearest, "nearest"), (1,)),
+    "ResizeBilinear": (sampling.resize(sampling.bilinear, "bilinear"), (1,)),
+    "ResizeBicubic": (sampling.resize(sampling.bicubic), (1,)), "LRN": (sampling.response, NONE),
+    "ExtractImagePatches": (sampling.patches, NONE), "Div": (_quotient, NONE), "DivNoNan": (binary("DivideNoNan"), NONE),
+    **dict.fromkeys(
+        ("FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxVarsPerChannel", "FakeQuantWithMinMaxArgs"), (_fake_quant, NONE)
+    ),
 }  # fmt: skip

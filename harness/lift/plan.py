@@ -16,7 +16,8 @@ import numpy as np
 from harness.lift.graph import LiftGraph, Spec
 
 LAYERS, NUMPY = "keras.layers", "keras.src.ops.numpy"
-NN, MATH, CORE = (f"keras.src.ops.{name}" for name in ("nn", "math", "core"))
+NN, MATH, CORE, IMAGE = (f"keras.src.ops.{name}" for name in ("nn", "math", "core", "image"))
+QUANTIZERS = "keras.src.quantizers.quantizers"
 #: elements of a constant that stands in the model's configuration; larger ones are weights that do not train
 INLINE = 4096
 

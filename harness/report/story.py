@@ -73,8 +73,13 @@ def lifted(lift: Mapping[str, Any]) -> list[tuple[bool | None, str]]:
         found.append(_compared("Gradients", "by its weights", lift["gradients"]))
     found += knees(lift["knees"])
     found += [(False, f"{line}.") for line in lift["findings"][:5]]
+    if lift["front"]:
+        given, nodes = ", ".join(lift["front"]["outputs"]), set(lift["front"]["nodes"])
+        why = [_blocked(row) for row in lift["blocked"] if row["node"] in nodes]
+        found.append((None, f"Its inputs are {given}; what gives them is a SavedModel, front: {'; '.join(why[:5])}."))
     if carried:
-        found.append((None, f"Carried: {'; '.join(map(_blocked, lift['blocked'][:5]))}."))
+        inner = [row for row in lift["blocked"] if not lift["front"] or row["node"] not in lift["front"]["nodes"]]
+        found.append((None, f"Carried: {'; '.join(map(_blocked, inner[:5]))}."))
     return found
 
 

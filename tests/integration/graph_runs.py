@@ -89,15 +89,16 @@ def _lift(bundle: Bundle, new: WarmWorker, folder: Path, made: dict[str, Any]) -
     job = Job.create(folder, "lift")
     job.give(bundle.folder, "bundle")
     job.give(folder / "lift.json", "lift.json")
-    job.ops += [lift_engine.build_op(), lift_engine.replay_op(f"out/{lift_engine.NAME}")]
-    built, replayed = new.run(job, 900.0).results
+    job.ops += [*lift_engine.build_ops(described), lift_engine.replay_op(described, "out")]
+    built, *_, replayed = new.run(job, 900.0).results
     ok = lift_engine.enter(section, bundle, described, built, replayed, job.folder / "out")
     if not ok and (knees := knees_of(section, bundle)):
         again = Job.create(folder, "knees")
         again.give(bundle.folder, "bundle")
         again.give(folder / "lift.json", "lift.json")
-        again.give(job.folder / "out" / lift_engine.NAME, lift_engine.NAME)
-        again.ops.append(lift_engine.replay_op(knees=knees))
+        for name in (lift_engine.NAME, lift_engine.FRONT)[: 2 if described["front"] else 1]:
+            again.give(job.folder / "out" / name, name)
+        again.ops.append(lift_engine.replay_op(described, knees=knees))
         replayed = new.run(again, 900.0).results[0]
         ok = lift_engine.enter(section, bundle, described, built, replayed, again.folder / "out")
     made["status"] = made["status"] if ok else "diverged"

@@ -1,6 +1,8 @@
 """Operation ``build_graph``: the graph of a bundle becomes a TF2 SavedModel with variables, tables, assets and signatures.
 
-Request: ``{"op": "build_graph", "bundle": "in/bundle", "saved_model": "out/saved_model"}``
+Request: ``{"op": "build_graph", "bundle": "in/bundle", "saved_model": "out/saved_model", "signatures": {...} or absent}``
+
+With ``signatures`` it is a part of the graph without variables, such as what comes before a lifted model.
 
 What is saved needs nothing of the harness: ``tf.saved_model.load`` gives ``signatures``, ``variables``,
 ``trainable_variables``, and ``serve`` (also ``__call__``), which takes the inputs of the main signature: the tensor
@@ -31,6 +33,8 @@ def build_graph(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     manifest = read_json(os.path.join(request["bundle"], "manifest.json"))
     model, reader = manifest["model"], ArrayReader(request["bundle"], manifest["arrays"])
     neutral = read_json(os.path.join(request["bundle"], "graphs", "graph.json"))
+    if request.get("signatures"):
+        model = dict(model, signatures=request["signatures"], variables=[])
     context.step("rewrite the graph")
     root = compat_graphs.trackable()
     resources = _resources(tf, root, request["bundle"], model, reader)

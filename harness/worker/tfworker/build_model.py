@@ -106,9 +106,14 @@ MODULES = (
     "keras.src.ops.nn",
     "keras.src.ops.math",
     "keras.src.ops.core",
+    "keras.src.ops.image",
+    "keras.src.quantizers.quantizers",
 )
-#: the rest of this module takes functions
-_OF_CORE = ("Cast", "StopGradient")
+#: the rest of these modules takes functions, or is no operation
+_ONLY = {
+    "keras.src.ops.core": ("Cast", "StopGradient"), "keras.src.ops.image": ("ExtractPatches",),
+    "keras.src.quantizers.quantizers": ("FakeQuantWithMinMaxVars",),
+}  # fmt: skip
 _NEVER = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 
 
@@ -119,8 +124,8 @@ def _refuse_foreign(value: Any) -> None:
             _refuse_foreign(item)
     elif isinstance(value, dict):
         named = value.get("module", "keras.layers")
-        function = named == "keras.src.ops.core" and value.get("class_name") not in _OF_CORE
-        if named not in MODULES or function or value.get("class_name") in _NEVER or value.get("registered_name"):
+        other = value.get("class_name") not in _ONLY.get(named, (value.get("class_name"),))
+        if named not in MODULES or other or value.get("class_name") in _NEVER or value.get("registered_name"):
             raise Refusal(
                 "bundle-invalid", "the model names %s.%s, which is not built" % (named, value.get("class_name"))
             )

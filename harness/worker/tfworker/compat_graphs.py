@@ -41,7 +41,7 @@ def variable_values(session: Any, names: List[str]) -> List[Any]:
 
 def variable_shape(operation: Any) -> List[int]:
     """The declared shape of a variable's operation, or that of a constant; -1 where free, empty where unknown."""
-    if operation.type == "Const":
+    if "shape" not in operation.node_def.attr:
         return [int(d) for d in operation.outputs[0].shape.as_list()]
     return [int(dim.size) for dim in operation.get_attr("shape").dim]
 

@@ -29,7 +29,12 @@ def deserialize(keras: Any, entry: Dict[str, Any]) -> Any:
     Raises what Keras raises for a config that it does not accept.
     """
     if is_keras3(keras):
-        return keras.saving.deserialize_keras_object(dict(entry, registered_name=None), safe_mode=True)
+        config = dict(entry["config"])
+        # These operations take no name.
+        name = config.pop("name", None) if entry["module"].startswith("keras.src.quantizers") else None
+        made = keras.saving.deserialize_keras_object(dict(entry, config=config, registered_name=None), safe_mode=True)
+        made.name = name or made.name
+        return made
     lacking = entry["class_name"] in OPERATIONS and not hasattr(keras.layers, entry["class_name"])
     if lacking or entry["module"] == OPERATIONS_MODULE:
         return _Operation(entry["class_name"], entry["config"])

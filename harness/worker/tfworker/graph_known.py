@@ -7,13 +7,15 @@ Adds to neutral nodes, for whoever rebuilds the graph of other pieces (see ``doc
 
 ``known`` stands where a value that depends on constants and shapes only is read by something that depends on data. It is
 computed by the source session. With ``batch`` the value is ``values + batch * N`` for N examples, for whole numbers; that is
-fitted on two probe sets and has to hold in all of them.
+fitted on two probe sets and has to hold in all of them. Inputs of unknown rank are taken to be of the shapes of the probes,
+of any number of examples.
 """
 
 from typing import Any, Callable, Dict, List
 
 import numpy as np
 
+from . import graph_shapes
 from .compat_graphs import v1
 from .graphs import edges, neutral
 from .graphs.control_flow import frames_of
@@ -33,9 +35,6 @@ def annotate(
     argument -> array.
     """
     index = edges.by_name(graph["nodes"])
-    for node in graph["nodes"]:
-        operation = part.graph.get_operation_by_name(node["name"])
-        node["outputs"] = [_spec(tensor) for tensor in operation.outputs]
     for key in sorted(folded):
         specs, inputs = part.signatures[key]["inputs"], probed.get(key, [])
         open_nodes, asked = set(), {}  # type: Set[str], Dict[str, Any]
@@ -48,41 +47,14 @@ def annotate(
             asked.update(zip(new, _fitted(specs, inputs, rows, [frontier[ref] for ref in new])))
             # A tensor with as many rows as there are examples is none of these; the sizes that it is made with may be.
             open_nodes.update(edges.base(ref) for ref in new if asked[ref] is None)
-        _complete(part, specs, inputs, [index[node["name"]] for node in folded[key] if node["name"] in index])
         for ref, value in asked.items():
             if value is not None and edges.base(ref) not in open_nodes:
                 name, position = edges.split(ref)
                 index[name].setdefault("known", {}).setdefault(str(position), _written(value, put, name))
-
-
-def _complete(part: Any, specs: Any, probed: List[Any], nodes: List[Any]) -> None:
-    """Write down the sizes that reshapes leave open, where they are the same for all numbers of examples.
-
-    Only of tensors all sizes of which are known but the first: then nothing but the number of examples decides.
-    """
-    api, frames, found = v1(), frames_of(nodes), []
-    counts = {_batch(specs, arrays) for arrays in probed}
-    lengths = {tuple(_lengths(specs, arrays)) for arrays in probed}
-    for node in nodes if len(counts) > 1 and lengths == {()} else ():
-        if node["op"] == "Reshape" and not frames.get(node["name"]):
-            operation = part.graph.get_operation_by_name(node["name"])
-            given, made = operation.inputs[0].shape, node["outputs"][0][0]
-            if given.ndims and None not in given.as_list()[1:] and None in (made or ())[1:]:
-                found.append((node, operation))
-    if not found:
-        return
-    with part.graph.as_default():
-        tensors = [api.shape(operation.outputs[0]) for _, operation in found]
-    rows = []
-    for arrays in probed:
-        feed = part.feed({specs[name]["tensor"]: value for name, value in arrays.items()})
-        rows.append([_alone(part, tensor, feed) for tensor in tensors])
-    for (node, _), shapes in zip(found, zip(*rows)):
-        made = node["outputs"][0][0]
-        for axis in range(1, len(made)):
-            sizes = {-1 if shape is None else int(shape[axis]) for shape in shapes}
-            if made[axis] is None and len(sizes) == 1 and sizes != {-1}:
-                made[axis] = sizes.pop()
+    shaped = graph_shapes.completed(part, graph, graph_shapes.given(part, probed))
+    for node in graph["nodes"]:
+        operation = shaped.get_operation_by_name(node["name"])
+        node["outputs"] = [_spec(tensor) for tensor in operation.outputs]
 
 
 def _spec(tensor: Any) -> List[Any]:
@@ -191,11 +163,11 @@ def _batch(specs: Any, arrays: Any) -> Any:
 
 
 def _lengths(specs: Any, arrays: Any) -> List[int]:
-    """Sizes of the free axes besides the first."""
+    """Sizes of the free axes besides the first; inputs of unknown rank are taken as the probes are."""
     found = []  # type: List[int]
     for name in sorted(specs):
         shape, own = specs[name]["shape"], arrays[name].shape
-        found += [n for i, n in enumerate(own) if i and (shape is None or shape[i] is None)]
+        found += [n for i, n in enumerate(own) if i and shape is not None and shape[i] is None]
     return found
 
 

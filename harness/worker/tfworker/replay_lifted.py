@@ -1,12 +1,13 @@
 """Operation ``replay_lifted``: load a lifted model as any user would, run the probes of its signature, and take gradients.
 
 Request: ``{"op": "replay_lifted", "model": "in/model.keras", "bundle": "in/bundle", "plan": "in/lift.json",
-"outputs": "out/outputs.npz", "index": "out/outputs.json", "knees": null or {"reach"}}``
+"outputs": "out/outputs.npz", "index": "out/outputs.json", "knees": null or {"reach"}, "front": "in/front" or absent}``
 
 The plan holds ``signature``, ``inputs`` and ``outputs`` (arguments in the order of the model's own), and ``weights``
 (array -> ``layer``, ``role``, ``transforms``, ``variable``), ``nodes`` (layer -> the nodes that it stands for). Runs in a process of its own that has built nothing and in which
 no custom object is registered, unless the plan says that parts are ``carried``. Gradients are given in the layout of the
-source, under the bundle's own names. With ``knees`` gradients are taken with units on the knee of their activation held to the
+source, under the bundle's own names. What comes before the model, a SavedModel whose signature is ``front`` of the plan, turns
+the inputs of the probes into those of the model. With ``knees`` gradients are taken with units on the knee of their activation held to the
 source's side (see the module of that name).
 """
 
@@ -20,6 +21,7 @@ from .arrays import ArrayReader, ArrayWriter
 from .build_model import layer_at
 from .errors import Refusal
 from .files import read_json, write_json
+from .graphs.names import arguments
 from .knees import Held
 from .replay_graph import typed
 from .roles import digests_of, roles_of
@@ -45,7 +47,8 @@ def replay_lifted(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     context.step("replay the probes")
     sets = [row for row in manifest["probes"]["sets"] if row["signature"] == plan["signature"]]
     held = Held.of(tf, request.get("knees"), sets, reader)
-    replay = _Replay(tf, model, manifest["model"], plan, variables, reader)
+    before = tf.saved_model.load(request["front"]).signatures["serving_default"] if plan.get("front") else None
+    replay = _Replay(tf, model, manifest["model"], plan, variables, reader, before)
     with ArrayWriter(request["outputs"]) as writer, held.in_graphs(), held.in_model(model, plan["nodes"]):
         for probe_set in sets:
             held.use(probe_set)
@@ -71,22 +74,33 @@ def _variables(model: Any, plan: Dict[str, Any]) -> Dict[str, Any]:
 
 
 class _Replay(object):
-    def __init__(self, tf: Any, model: Any, described: Any, plan: Any, variables: Any, reader: ArrayReader) -> None:
+    def __init__(
+        self, tf: Any, model: Any, described: Any, plan: Any, variables: Any, reader: ArrayReader, before: Any
+    ) -> None:
+        self.before = before
         self.tf, self.model, self.plan, self.variables, self.reader = tf, model, plan, variables, reader
         self.signature = described["signatures"][plan["signature"]]
         self.shapes = {row["array"]: row["shape"] for row in described["variables"]}
 
     def run(self, probe_set: Any, writer: ArrayWriter, entries: List[Any]) -> None:
         """Outputs of one probe set and, where they were recorded, gradients."""
-        given = []
-        for name in self.plan["inputs"]:
-            array = self.reader.get(probe_set["inputs"][name])
-            given.append(self.tf.constant(typed(self.tf, array, self.signature["inputs"][name]["dtype"])))
+        given = self._given(probe_set)
         made = self._outputs(given)
         for name, array in probe_set["outputs"].items():
             entries.append(writer.add(array, np.asarray(made[name].numpy())))
         if probe_set.get("gradients"):
             self._gradients(probe_set, given, writer, entries)
+
+    def _given(self, probe_set: Any) -> List[Any]:
+        """The model's inputs, in order."""
+        found = {}
+        for name, where in probe_set["inputs"].items():
+            array = typed(self.tf, self.reader.get(where), self.signature["inputs"][name]["dtype"])
+            found[name] = self.tf.constant(array)
+        if self.before is not None:
+            called = arguments(self.plan["front"]["inputs"])
+            found.update(self.before(**{called[name]: found[name] for name in self.plan["front"]["inputs"]}))
+        return [found[name] for name in self.plan["inputs"]]
 
     def _outputs(self, given: List[Any]) -> Dict[str, Any]:
         made = self.model(given[0] if len(given) == 1 else given, training=False)

@@ -70,9 +70,9 @@ def _write_variables(part: Part, trainable: List[str], promoted: Dict[str, Any],
     names = [op.name for op in part.operations if op.type in VARIABLES + ("VarHandleOp",)]
     for name, value in zip(names, _values(part, names, lost)):
         rows.append((name, value, name in trained, False))
-    constants = [op for op in part.operations if op.name in promoted]
-    for operation, value in zip(constants, part.session.run([op.outputs[0] for op in constants]) if constants else []):
-        rows.append((operation.name, value, promoted[operation.name], True))
+    for operation in part.operations:
+        if operation.name in promoted:
+            rows.append((operation.name, _constant(part, operation), promoted[operation.name], True))
     if lost:
         raise Refusal("variables-missing", "%d variables have no value in the file" % len(lost), lost)
     out = []  # type: List[Any]
@@ -110,19 +110,45 @@ _WEIGHTS = {
     "Conv3D": ((1,), ()), "Conv2DBackpropInput": ((1,), ()), "FusedBatchNorm": ((1, 2, 3, 4), (3, 4)),
     "FusedBatchNormV2": ((1, 2, 3, 4), (3, 4)), "FusedBatchNormV3": ((1, 2, 3, 4), (3, 4)),
     "Gather": ((0,), ()), "GatherV2": ((0,), ()), "Add": ((0, 1), ()), "AddV2": ((0, 1), ()), "Mul": ((0, 1), ()),
+    "BatchNormWithGlobalNormalization": ((1, 2, 3, 4), (1, 2)), "Conv3DBackpropInputV2": ((1,), ()),
+    **dict.fromkeys(("FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxVarsPerChannel"), ((0,), ())),
 }  # type: Dict[str, Tuple[Tuple[int, ...], Tuple[int, ...]]]  # fmt: skip
 _STATISTIC = re.compile(r"moving_(mean|variance|avg|average)|running_(mean|var)")
+
+
+#: what a graph unpacks its stored weights with
+_DECODERS = ("Cast", "Dequantize")
+
+
+def _constant(part: Part, operation: Any) -> Any:
+    """The value of a constant, or what a decoder makes of one; nothing that waits for a branch to be taken is run."""
+    if operation.type == "Const":
+        return neutral.constant_value(operation)
+    return part.session.run(operation.outputs[0], part.feed({}))
+
+
+def _is_weight(operation: Any) -> bool:
+    """Whether an operation gives the same numbers every time: a constant, or one that was stored in fewer bits."""
+    if operation.type in _DECODERS:
+        alone = not operation.control_inputs and len(operation.outputs) == 1
+        given = [tensor.op for tensor in operation.inputs]
+        small = all(op.type == "Const" and not op.control_inputs for op in given)
+        kinds = [op.outputs[0].dtype for op in given[:1]]
+        # Whole numbers that become floating point ones are settings, unless they are bytes that stand for weights.
+        narrow = operation.type == "Dequantize" or all(kind.is_floating for kind in kinds)
+        return bool(alone and small and narrow and operation.outputs[0].dtype.is_floating)
+    return bool(operation.type == "Const" and operation.outputs[0].dtype.is_floating)
 
 
 def _promotable(part: Part) -> Dict[str, bool]:
     """Constants of a frozen graph that were variables: name -> whether training would have changed them."""
     found = {}  # type: Dict[str, bool]
     for operation in part.operations:
-        if operation.type != "Const" or not operation.outputs[0].dtype.is_floating:
+        if not _is_weight(operation):
             continue
         tensor = operation.outputs[0]
         shape = tensor.shape.as_list() if tensor.shape.ndims is not None else []
-        if int(np.prod(shape)) < 2 and not shape:
+        if not shape or not int(np.prod(shape)):
             continue
         readers = [op for op in tensor.consumers() if op.name in part.names]
         reads = [op for op in readers if _is_read(op, operation)]
@@ -184,8 +210,8 @@ def _write_graph(part: Part, promoted: Dict[str, bool], writer: ArrayWriter) -> 
         if node.name in promoted:
             # A variable again: what it holds stands among the variables.
             made.name, made.op = node.name, "VariableV2"
-            made.attr["dtype"].CopyFrom(node.attr["dtype"])
-            made.attr["shape"].shape.CopyFrom(node.attr["value"].tensor.tensor_shape)
+            made.attr["dtype"].type = part.tensor(node.name + ":0").dtype.base_dtype.as_datatype_enum
+            made.attr["shape"].shape.CopyFrom(part.tensor(node.name + ":0").shape.as_proto())
             continue
         made.CopyFrom(node)
         if node.name + ":0" in part.fixed and node.name + ":0" not in fed:

@@ -108,6 +108,11 @@ def _type_name(number: int) -> str:
     return str(types_pb2.DataType.Name(number))
 
 
+def constant_value(operation: Any) -> Any:
+    """The array that a Const holds."""
+    return _array(operation.get_attr("value"))
+
+
 def _array(proto: Any) -> Any:
     tf = compat.import_tensorflow()
     return (tf.make_ndarray if hasattr(tf, "make_ndarray") else tf.contrib.util.make_ndarray)(proto)

@@ -7,6 +7,7 @@ from . import edges
 from .control_flow import IF, fold_constant_conditions, functionalise
 from .hoist import hoist_reads
 from .refs import WRITES, to_resources
+from .renew import renewed
 from .tensor_arrays import to_lists
 
 Node = Dict[str, Any]
@@ -56,7 +57,7 @@ def prepared(nodes: List[Node], fed: List[str], outputs: List[str]) -> Tuple[Lis
 
     Raises Unsupported naming what has no counterpart; ValueError for a graph with a cycle.
     """
-    nodes = folded(nodes, fed, outputs)
+    nodes = renewed(folded(nodes, fed, outputs))
     counts = {
         "reference variables": sum(n["op"] in ("VariableV2", "Variable") for n in nodes),
         "while loops": len({str(n["attrs"].get("frame_name")) for n in nodes if n["op"] == "Enter"}),
