@@ -168,10 +168,24 @@ def _proven(proven: Mapping[str, Any]) -> tuple[bool | None, str]:
         return None, f"Reach of the probes: not known, {proven['skipped']}."
     tensors = proven["tensors"]
     line = f"Reach of the probes: a change would be noticed in {tensors['proven']} of {tensors['total']} weights."
+    if proven["knees"]:
+        line += " " + bends(proven["knees"])
     if proven["saturated"]:
         line += f" Saturated outputs, which compare equal to almost anything: {', '.join(proven['saturated'])}."
     enough = proven["required"] is None or proven["share"] >= proven["required"]
     return (None if tensors["proven"] < tensors["total"] and enough else enough), line
+
+
+def bends(knees: Mapping[str, Any]) -> str:
+    """A sentence on activations of several pieces: of how many every piece was reached, and of which not."""
+    if not knees["total"]:
+        return "No layer shows an activation with a bend."
+    line = f"Activations with bends: every piece was reached in {knees['crossed']} of {knees['total']} layers."
+    named = [
+        f"{row['layer']} ({row['activation']}: nothing {', nothing '.join(row['missing'])})" for row in knees["missed"]
+    ]
+    more = f", and {len(named) - 5} more" if len(named) > 5 else ""
+    return f"{line} Not in {', '.join(named[:5])}{more}." if named else line
 
 
 def _training(training: Mapping[str, Any]) -> tuple[bool | None, str]:

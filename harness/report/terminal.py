@@ -140,6 +140,8 @@ def _proven(proven: Mapping[str, Any], console: Console) -> None:
         console.print(f"  … and {len(lacking) - SHOWN} more in report.json", highlight=False)
     if proven["gradients"]:
         console.print(f"Not checked: gradients: {escape(proven['gradients'])}", highlight=False, soft_wrap=True)
+    if proven["knees"] and proven["knees"]["total"]:
+        console.print(escape(story.bends(proven["knees"])), highlight=False, soft_wrap=True)
     for name in proven["saturated"]:
         line = f"Not proven: the output {name} is 0 or 1 for every probe, and compares equal whatever its logits are"
         console.print(escape(line), highlight=False, soft_wrap=True)

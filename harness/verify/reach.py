@@ -13,6 +13,7 @@ import numpy as np
 
 from harness.bundle import Bundle
 from harness.errors import HarnessError
+from harness.verify.bends import knees
 from harness.verify.tolerance import NOTICED_DEPTH, depth
 
 #: unproven tensors that an error names
@@ -36,6 +37,7 @@ def proven(bundle: Bundle, *, layers: bool, required: float | None = None) -> di
     ]
     made = _section(rows, required, skipped=told["skipped"], layers=layers)
     made["gradients"], made["saturated"] = told.get("gradients"), list(told["saturated"])
+    made["knees"] = knees(bundle) if layers else None
     if depth(bundle.manifest["model"]["graph"]) > NOTICED_DEPTH:
         made["gradients"] = "the model is deeper than what the measure of noticed changes was made for"
     return made
@@ -91,6 +93,7 @@ def _section(
         "by": "outputs and layers" if layers else "outputs",
         "skipped": skipped,
         "gradients": None,
+        "knees": None,
         "saturated": [],
         "unproven": sorted((r for r in rows if r["reason"]), key=lambda r: bool(r["proven"])),
         "required": required,

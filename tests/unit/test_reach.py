@@ -28,7 +28,8 @@ def weight(name: str, elements: int, by_outputs: int, reached: int, reason: str 
 
 
 def bundle(told: Any, graph: Any = GRAPH) -> Bundle:
-    manifest = {"probes": {"sensitivity": told, "sets": []}, "model": {"graph": graph}}
+    probes = {"sensitivity": told, "sets": [], "layers": {"records": []}}
+    manifest = {"probes": probes, "model": {"graph": graph}}
     return cast("Bundle", SimpleNamespace(manifest=manifest))
 
 

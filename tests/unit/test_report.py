@@ -65,6 +65,7 @@ def report(*, ok: bool = True) -> dict[str, Any]:
     made["proven"] = {
         "tensors": {"total": 2, "proven": 1}, "elements": {"total": 9, "proven": 4}, "share": 0.5, "by": "outputs", "skipped": None,
         "gradients": None, "saturated": ["y"], "required": 0.4,
+        "knees": {"total": 2, "crossed": 1, "missed": [{"layer": "r", "activation": "relu6", "missing": ["at 6"]}]},
         "unproven": [{"name": "a/bias", "elements": 5, "proven": 0, "reason": "no output depends on it"}],
     }  # fmt: skip
     made["weights"] = {
