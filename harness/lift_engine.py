@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +146,7 @@ def enter(
     entries = read_json(str(folder / "lifted.json"))["arrays"]
     evidence = judge_graph(
         bundle, ArrayReader(str(folder), entries), findings, signature=plan["signature"],
-        variables={row["variable"] for row in plan["weights"].values() if row["trainable"]},
+        variables=_held(row for row in plan["weights"].values() if row["trainable"]),
     )  # fmt: skip
     section["outputs"] = report.worst_of(evidence.outputs, FORMAT)
     section["gradients"] = report.worst_of(evidence.gradients, FORMAT)
@@ -156,9 +156,14 @@ def enter(
     return evidence.ok
 
 
+def _held(rows: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The variables that weights are made of."""
+    return {name for row in rows for name in (row["variable"], *(part for part, _ in row["parts"]))}
+
+
 def _uncovered(bundle: Bundle, plan: Mapping[str, Any]) -> list[str]:
     """Trained variables that move an output, by the recorded gradients, and are no weight of the lifted model."""
-    held = {row["variable"] for row in plan["weights"].values()}
+    held = _held(plan["weights"].values())
     moving = {
         name
         for row in bundle.manifest["probes"]["sets"]

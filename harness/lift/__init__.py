@@ -16,6 +16,7 @@ from harness.lift.carried import regions
 from harness.lift.convolutions import linear
 from harness.lift.front import Front, front
 from harness.lift.graph import LiftGraph, canonical
+from harness.lift.lookups import lookup, partition
 from harness.lift.norms import normalization
 from harness.lift.operations import operation
 from harness.lift.plan import ClaimError, Plan, Tensor
@@ -232,7 +233,7 @@ class _Cover:
         return found[::-1]
 
     def _tile(self, node: dict[str, Any], asked: list[int]) -> Tile | None:
-        for pattern in (normalization, linear):
+        for pattern in (normalization, linear, lookup, partition):
             tile = pattern(self.reader, node)
             if tile is not None and set(asked) <= set(tile.outputs):
                 return tile

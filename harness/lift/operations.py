@@ -27,7 +27,7 @@ from harness.lift.calls import (
 )  # fmt: skip
 from harness.lift.graph import Node
 from harness.lift.plan import CORE, INLINE, MATH, NN, NUMPY, QUANTIZERS, Plan, Tensor
-from harness.lift.tiles import Reader, Tile, UnknownError, attrs, flag, number
+from harness.lift.tiles import GATHER, Reader, Tile, UnknownError, attrs, flag, layer_name, number
 
 
 def operation(reader: Reader, node: Node) -> Tile:
@@ -172,9 +172,9 @@ def _add_n(c: Call) -> list[Tensor]:
 
 def _is_lookup(reader: Reader, node: Node) -> bool:
     """Whether a node takes rows of a matrix of weights, by indices from data."""
-    if node["op"] not in ("Gather", "GatherV2", "ResourceGather") or attrs.number(node, "batch_dims"):
+    if node["op"] not in GATHER or attrs.number(node, "batch_dims"):
         return False
-    weight = reader.whole(node["inputs"][0])
+    weight = reader.table(node["inputs"][0])
     if weight is None or len(weight.shape) != 2 or reader.graph.known(node["inputs"][1]) is not None:
         return False
     return len(node["inputs"]) < 3 or reader.graph.numbers(node["inputs"][2]) == [0]
@@ -182,12 +182,22 @@ def _is_lookup(reader: Reader, node: Node) -> bool:
 
 def _embedding(c: Call) -> list[Tensor]:
     """Rows of a table: the layer, if the table is a matrix of weights."""
-    weight = c.reader.whole(c.node["inputs"][0])
+    weight = c.reader.table(c.node["inputs"][0])
     if weight is None or not _is_lookup(c.reader, c.node):
         return _gather(c)
     config = {"input_dim": weight.shape[0], "output_dim": weight.shape[1]}
     weights, inputs = {"embeddings": weight}, [c.tensor(1)]
-    return [c.plan.layer("Embedding", config, inputs, c.spec(), name=weight.edge, nodes=[c.name], weights=weights)]
+    return [
+        c.plan.layer(
+            "Embedding",
+            config,
+            inputs,
+            c.spec(),
+            name=layer_name([weight], c.node) if weight.parts else weight.edge,
+            nodes=[c.name],
+            weights=weights,
+        )
+    ]
 
 
 def _quotient(c: Call) -> list[Tensor]:
@@ -249,7 +259,7 @@ TABLE: dict[str, tuple[Make, tuple[int, ...]]] = {
     "Split": (shapes.split, (0,)), "SplitV": (shapes.split, (1, 2)), "StridedSlice": (shapes.strided_slice, (1, 2, 3)), "Slice": (shapes.cut, (1, 2)),
     "Gather": (_embedding, NONE), "ResourceGather": (_embedding, NONE), "GatherV2": (_embedding, (2,)),
     "Pad": (images.pad, (1,)), "PadV2": (images.pad, (1, 2)), "MirrorPad": (images.mirror, (1,)),
-    "Tile": (shapes.tile, (1,)), "Fill": (shapes.fill, (0, 1)), "ReverseV2": (
+    "Tile": (shapes.tile, (1,)), "Fill": (shapes.fill, (0, 1)), "Range": (shapes.count, (0, 1, 2)), "ReverseV2": (
         lambda c: c.op(NUMPY, "Flip", {"axis": c.numbers(1, "axes")}, x=c.tensor(0)), (1,)),
     "OneHot": (_one_hot, (1, 2, 3)), "Cast": (cast, NONE), "ArgMax": (_arg("Argmax"), (1,)), "ArgMin": (_arg("Argmin"), (1,)),
     "Select": (_select, NONE), "SelectV2": (_select, NONE), "ClipByValue": (_clip, (1, 2)), "Cumsum": (_cumsum, (1,)),

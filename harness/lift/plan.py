@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ class Weight:
         edge: the variable, or the constant that it is taken from.
         array: its name in the bundle.
         trainable: whether the source trains it; None where that is a guess (constants of a frozen graph).
+        parts: (edge, array) of the variables that transforms join to the first one.
     """
 
     edge: str
@@ -46,13 +47,22 @@ class Weight:
     dtype: str
     trainable: bool | None
     transforms: tuple[Any, ...] = ()
+    parts: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def held(self) -> tuple[tuple[str, str], ...]:
+        """(edge, array) of all that it is made of."""
+        return ((self.edge, self.array), *self.parts)
 
     def then(self, sizes: Iterable[int], **step: Any) -> Weight:
         """The weight after one more transform, which gives it ``sizes``."""
-        return Weight(
-            edge=self.edge, array=self.array, shape=tuple(sizes), dtype=self.dtype, trainable=self.trainable,
-            transforms=(*self.transforms, step),
-        )  # fmt: skip
+        return replace(self, shape=tuple(sizes), transforms=(*self.transforms, step))
+
+    def joined(self, other: Weight, axis: int) -> Weight:
+        """The weight with another variable behind it."""
+        sizes = [n + other.shape[i] * (i == axis) for i, n in enumerate(self.shape)]
+        made = self.then(sizes, op="append", array=other.array, axis=axis)
+        return replace(made, parts=(*self.parts, (other.edge, other.array)))
 
 
 class ClaimError(Exception):
@@ -69,7 +79,8 @@ class Plan:
 
     Attributes:
         rows: for the report: a row for each layer.
-        weights: array → layer, role, transforms, trainable, as ``build_model`` and ``replay_lifted`` read it.
+        weights: array → layer, role, transforms, trainable, and the parts that are joined to it, as ``build_model`` and
+            ``replay_lifted`` read it.
     """
 
     graph: LiftGraph
@@ -119,7 +130,8 @@ class Plan:
         roles = tuple(sorted((role, w.array, repr(w.transforms)) for role, w in weights.items()))
         mark = (class_name, repr(sorted(config.items())), roles)
         # Arrays claimed in another way before: neither layer can have them.
-        taken = {w.edge for w in weights.values() if self._claims.get(w.array, mark) != mark}
+        held = [pair for w in weights.values() for pair in w.held]
+        taken = {edge for edge, array in held if self._claims.get(array, mark) != mark}
         if taken:
             raise ClaimError(taken)
         if mark in self._shared:
@@ -129,13 +141,13 @@ class Plan:
         made = self._add(class_name, LAYERS, {**config, "trainable": trains != {False}}, name, nodes)
         self._shared[mark] = made
         for role, weight in weights.items():
-            self._claims[weight.array] = mark
+            self._claims |= {array: mark for _, array in weight.held}
             moving = role.startswith("moving_")
             self.weights[weight.array] = {
                 "layer": [made["name"]], "role": role, "transforms": list(weight.transforms), "variable": weight.edge,
-                "trainable": trains != {False} and not moving,
+                "trainable": trains != {False} and not moving, "parts": [list(pair) for pair in weight.parts],
             }  # fmt: skip
-        self.rows[made["name"]]["variables"] = [w.edge for w in weights.values() if w.edge in self.graph.variables]
+        self.rows[made["name"]]["variables"] = [edge for edge, _ in held if edge in self.graph.variables]
         return made
 
     def op(
@@ -167,7 +179,7 @@ class Plan:
             self._claims[weight.array] = mark
             self.weights[weight.array] = {
                 "layer": [made["name"]], "role": role, "transforms": [], "variable": weight.edge,
-                "trainable": bool(self.graph.variables[weight.edge]["trainable"]),
+                "trainable": bool(self.graph.variables[weight.edge]["trainable"]), "parts": [],
             }  # fmt: skip
         self.rows[made["name"]]["variables"] = [w.edge for w in weights.values()]
         made["calls"].append({"inputs": [list(tensor.ref) for tensor in inputs], "kwargs": {}})

@@ -11,6 +11,9 @@ from harness.lift.graph import LiftGraph, Node, Spec
 from harness.lift.plan import Plan, Tensor, Weight
 from harness.worker.tfworker.graphs import attrs, edges
 
+#: take rows of what they are given first
+GATHER = ("Gather", "GatherV2", "ResourceGather")
+
 
 class UnknownError(Exception):
     """Why a node is not made of Keras; the message is for the report."""
@@ -63,10 +66,35 @@ class Reader:
             steps.append((node, edge))
             edge = node["inputs"][0]
             node = self.graph.node(edge)
-        made = self._stored(edge)
+        made = self._stored(edge) or self._joined(node, edge)
         for step, at in reversed(steps):
             made = made and self._viewed(made, step, at)
         return made
+
+    def _joined(self, node: Node | None, edge: str, *, though_held: bool = False) -> Weight | None:
+        """A partitioned variable: parts that are nothing but joined, along one axis."""
+        if node is None or node["op"] != "ConcatV2" or node["name"] != edge:
+            return None
+        *refs, at = node["inputs"]
+        axis, parts = self.graph.numbers(at), [self._stored(ref, though_held=though_held) for ref in refs]
+        if axis is None or len(set(refs)) < len(refs):
+            return None
+        return join(parts, axis[0])
+
+    def table(self, edge: str) -> Weight | None:
+        """The variable on an edge, as it is, or one whose parts are joined there and read by nothing else but lookups."""
+        node = self.graph.node(edge)
+        made = self.whole(edge) or self._joined(node, edge, though_held=True)
+        return made if made is None or self.only_parts([edge for edge, _ in made.held], made) else None
+
+    def only_parts(self, parts: list[str], made: Weight) -> bool:
+        """Whether variables are used as the parts of one, if it has parts: joined, or looked up in."""
+        readers = {name for part in parts for name in self.graph.readers(part)} if made.parts else set()
+        nodes = [self.graph.nodes.get(name) for name in readers]
+        return all(
+            node is not None and (node["op"] in GATHER or (node["op"] == "ConcatV2" and node["inputs"][:-1] == parts))
+            for node in nodes
+        )
 
     def whole(self, edge: str) -> Weight | None:
         """The variable on an edge, as it is."""
@@ -124,6 +152,23 @@ class Reader:
         return self.graph.spec(edge)
 
 
+def join(parts: list[Weight | None], axis: int) -> Weight | None:
+    """The weight that variables of one kind are the parts of."""
+    found = [part for part in parts if part is not None and part.edge]
+    if len(found) < len(parts) or not agree(found) or any(part.transforms for part in found):
+        return None
+    rank = len(found[0].shape)
+    sizes = {
+        tuple(n for i, n in enumerate(part.shape) if i != axis % rank) for part in found if len(part.shape) == rank
+    }
+    if len({len(part.shape) for part in found}) > 1 or len(sizes) > 1:
+        return None
+    made = found[0]
+    for part in found[1:]:
+        made = made.joined(part, axis % rank)
+    return made
+
+
 def agree(weights: Iterable[Weight | None]) -> bool:
     """Whether one layer may hold weights: of one type, and all trained or none."""
     given = [w for w in weights if w is not None]
@@ -175,6 +220,6 @@ def flag(node: Node, key: str, default: bool = False) -> bool:
 
 
 __all__ = [
-    "Reader", "Tile", "UnknownError", "agree", "attrs", "channels_last", "edges", "flag", "integers", "layer_name", "number",
+    "Reader", "Tile", "UnknownError", "agree", "attrs", "channels_last", "edges", "flag", "integers", "join", "layer_name", "number",
     "spatial", "typed",
 ]  # fmt: skip

@@ -23,6 +23,7 @@ Script = Callable[..., str]
 Environments = Callable[[str], Environment]
 SMALL = (
     "bert", "forms_of_batch_norm", "forms_of_convolution", "shared_weights", "partly", "unrolled_lstm", "dynamic_lstm",
+    "bert_heads", "partitioned",
 )  # fmt: skip
 #: frozen graphs, one habit of the time each
 FROZEN = (

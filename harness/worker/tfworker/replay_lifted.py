@@ -4,7 +4,7 @@ Request: ``{"op": "replay_lifted", "model": "in/model.keras", "bundle": "in/bund
 "outputs": "out/outputs.npz", "index": "out/outputs.json", "knees": null or {"reach"}, "front": "in/front" or absent}``
 
 The plan holds ``signature``, ``inputs`` and ``outputs`` (arguments in the order of the model's own), and ``weights``
-(array -> ``layer``, ``role``, ``transforms``, ``variable``), ``nodes`` (layer -> the nodes that it stands for). Runs in a process of its own that has built nothing and in which
+(array -> ``layer``, ``role``, ``transforms``, ``variable``, ``parts``: [variable, array] of what is joined to it), ``nodes`` (layer -> the nodes that it stands for). Runs in a process of its own that has built nothing and in which
 no custom object is registered, unless the plan says that parts are ``carried``. Gradients are given in the layout of the
 source, under the bundle's own names. What comes before the model, a SavedModel whose signature is ``front`` of the plan, turns
 the inputs of the probes into those of the model. With ``knees`` gradients are taken with units on the knee of their activation held to the
@@ -109,6 +109,7 @@ class _Replay(object):
     def _gradients(self, probe_set: Any, given: List[Any], writer: ArrayWriter, entries: List[Any]) -> None:
         asked, tf = probe_set["gradients"], self.tf
         weights = {row["variable"]: array for array, row in self.plan["weights"].items()}
+        weights.update({name: a for a, row in self.plan["weights"].items() for name, _ in row["parts"]})
         by = [name for name in asked["by"] if name in weights and self.variables[weights[name]].trainable]
         names = sorted(asked["cotangents"])
         cotangents = [tf.constant(self.reader.get(asked["cotangents"][name])) for name in names]
@@ -121,16 +122,22 @@ class _Replay(object):
         )
         for name, gradient in zip(by, found):
             if gradient is not None:
-                array, gradient = weights[name], tf.convert_to_tensor(gradient).numpy()
-                value = _as_in_source(gradient, self.plan["weights"][array]["transforms"], self.shapes[array])
+                gradient = tf.convert_to_tensor(gradient).numpy()
+                value = _as_in_source(gradient, weights[name], self.plan["weights"][weights[name]], self.shapes)[name]
                 where = asked["by"][name]
                 where = where or "probe/%s/%s/gradients/%s" % (probe_set["signature"], probe_set["name"], name)
                 entries.append(writer.add(where, value))
 
 
-def _as_in_source(gradient: Any, steps: List[Any], shape: List[int]) -> Any:
-    """A gradient by a weight in the order in which the source has its elements; transforms only move them."""
-    places = transforms.apply(np.arange(int(np.prod(shape, dtype=np.int64))).reshape(shape), steps)
-    out = np.empty(places.size, dtype=gradient.dtype)
-    out[places.ravel()] = gradient.ravel()
-    return out.reshape(shape)
+def _as_in_source(gradient: Any, array: str, row: Any, shapes: Dict[str, Any]) -> Dict[str, Any]:
+    """Variable -> the gradient in the order in which the source has its elements; transforms only move and join them."""
+    indices, start = {}, 0  # type: Dict[str, Any], int
+    held = [(row["variable"], array)] + [(name, part) for name, part in row["parts"]]
+    for _, name in held:
+        size = int(np.prod(shapes[name], dtype=np.int64))
+        indices[name] = np.arange(start, start + size).reshape(shapes[name])
+        start += size
+    steps = [dict(step, value=indices[step["array"]]) if "array" in step else step for step in row["transforms"]]
+    out = np.empty(start, dtype=gradient.dtype)
+    out[transforms.apply(indices[array], steps).ravel()] = gradient.ravel()
+    return {variable: out[indices[name]] for variable, name in held}

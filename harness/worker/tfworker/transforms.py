@@ -31,6 +31,20 @@ def flip(array: Any, step: Dict[str, Any]) -> Any:
     return np.flip(array, tuple(step["axes"]))
 
 
+def append(array: Any, step: Dict[str, Any]) -> Any:
+    """Join another weight of the bundle, given as ``value``, behind it along ``axis``: parts of a partitioned variable."""
+    return np.concatenate([array, step["value"]], axis=step["axis"])
+
+
+def deal(array: Any, step: Dict[str, Any]) -> Any:
+    """Rows of ``parts`` parts, which lie one after the other, taken from each in turn: row r is row r // n of part r % n."""
+    count = step["parts"]
+    sizes = [len(range(part, len(array), count)) for part in range(count)]
+    starts = np.cumsum([0] + sizes[:-1])
+    rows = np.arange(len(array))
+    return array[starts[rows % count] + rows // count]
+
+
 def sum_halves(array: Any, step: Dict[str, Any]) -> Any:
     """Add the two halves of a vector (cuDNN's input and recurrent LSTM biases)."""
     first, second = np.split(np.asarray(array), 2)
@@ -181,6 +195,8 @@ OPS = {
     "reshape": reshape,
     "flip": flip,
     "sum_halves": sum_halves,
+    "append": append,
+    "deal": deal,
 }
 
 

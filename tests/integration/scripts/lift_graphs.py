@@ -139,6 +139,56 @@ def bert():
 
 
 @small
+def bert_heads():
+    """What else is around BERT: a table in parts, one-hot lookups, a mask made of the ids, answers and masked words."""
+    tokens, hidden, heads, length = 40, 16, 2, 8
+    ids = tf.placeholder(tf.int32, [None, length], name="input_ids")
+    positions = tf.placeholder(tf.int32, [None, 3], name="masked_lm_positions")
+    with tf.variable_scope("words", partitioner=tf.fixed_size_partitioner(3)):
+        table = tf.get_variable("word_embeddings", [tokens, hidden])
+    batch = tf.shape(ids)[0]
+    flat = tf.reshape(tf.expand_dims(ids, axis=[-1]), [-1])
+    x = tf.reshape(tf.nn.embedding_lookup(table, flat, partition_strategy="div"), [batch, length, hidden])
+    with tf.control_dependencies([tf.assert_less_equal(length, 32)]):
+        x += tf.expand_dims(tf.slice(variable("position_embeddings", [32, hidden]), [0, 0], [length, -1]), 0)
+    mask = tf.cast(tf.reshape(tf.not_equal(ids, 0), [batch, 1, length]), tf.float32) * tf.ones([batch, length, 1])
+    parts = []
+    for part in ("query", "key", "value"):
+        made = tf.layers.dense(tf.reshape(x, [-1, hidden]), hidden, name=part)
+        parts.append(tf.reshape(made, [batch, length, heads, hidden // heads]))
+    scores = tf.einsum("BFNH,BTNH->BNFT", parts[0], parts[1]) * 0.35
+    scores += (1.0 - tf.expand_dims(mask, axis=[1])) * -10000.0
+    context = tf.einsum("BNFT,BTNH->BFNH", tf.nn.softmax(scores), parts[2])
+    x = layer_norm(tf.reshape(context, [batch * length, hidden]) + tf.reshape(x, [-1, hidden]), "norm")
+    x = tf.layers.dense(x, hidden, name="inner")
+    x = x * 0.5 * (1.0 + tf.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * tf.pow(x, 3))))
+    offsets = tf.reshape(tf.range(0, batch, dtype=tf.int32) * length, [-1, 1])
+    masked = tf.gather(x, tf.reshape(positions + offsets, [-1]))
+    words = tf.matmul(masked, tf.convert_to_tensor(table), transpose_b=True)
+    answers = tf.nn.bias_add(tf.matmul(x, variable("answers", [2, hidden]), transpose_b=True), variable("bias", [2]))
+    start, end = tf.unstack(tf.transpose(tf.reshape(answers, [batch, length, 2]), [2, 0, 1]), axis=0)
+    return {"input_ids": ids, "masked_lm_positions": positions}, {
+        "words": tf.nn.log_softmax(words),
+        "start": start,
+        "end": end,
+    }
+
+
+@small
+def partitioned():
+    """Every use of a variable in parts, along both axes."""
+    ids = tf.placeholder(tf.int64, [None, 3], name="ids")
+    with tf.variable_scope("rows", partitioner=tf.fixed_size_partitioner(3)):
+        dealt, whole = (tf.get_variable(name, [11, 6]) for name in ("dealt", "whole"))
+        bias = tf.get_variable("bias", [6])
+    with tf.variable_scope("columns", partitioner=tf.fixed_size_partitioner(2, axis=1)):
+        kernel = tf.get_variable("kernel", [6, 5])
+    x = tf.nn.embedding_lookup(dealt, ids % 11, partition_strategy="mod") + bias
+    x = tf.reduce_sum(x * tf.gather(tf.convert_to_tensor(whole), ids % 11), 1)
+    return {"ids": ids}, {"y": tf.nn.bias_add(tf.matmul(x, kernel), variable("last", [5]))}
+
+
+@small
 def forms_of_batch_norm():
     x = tf.placeholder(tf.float32, [None, 8, 8, 3], name="x")
     training = tf.placeholder_with_default(False, [], name="is_training")
