@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.verify.graphs import knees_of
+from harness.verify.tolerance import relative_bound
 from harness.worker.tfworker.graph_knees import chosen, pooled
 from harness.worker.tfworker.graphs.names import node_of
 
@@ -83,3 +85,16 @@ def test_an_operation_of_a_function_is_named_after_its_node() -> None:
         "graphs/a",
         "a/graph/b",
     ]
+
+
+def test_units_are_held_only_where_nothing_but_gradients_differs_and_the_source_named_some() -> None:
+    def asked(outputs: bool, gradients: bool, knees: Any = ({"node": "relu"},)) -> Any:
+        sets = [{"name": "zeros"}, {"gradients": None}, {"gradients": {"by": {}, "knees": list(knees)}}]
+        manifest = {"probes": {"sets": sets}, "model": {"operations": {"Conv2D": 3, "MatMul": 1, "Relu": 4}}}
+        rows: Any = {"outputs": [{"ok": True}, {"ok": outputs}], "gradients": [{"ok": gradients}]}
+        return knees_of(rows, SimpleNamespace(manifest=manifest))  # type: ignore[arg-type]
+
+    assert asked(outputs=True, gradients=False) == {"reach": relative_bound("float32", 4)}
+    assert asked(outputs=True, gradients=True) is None
+    assert asked(outputs=False, gradients=False) is None
+    assert asked(outputs=True, gradients=False, knees=()) is None

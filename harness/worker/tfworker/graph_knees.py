@@ -16,6 +16,8 @@ from .compat_graphs import v1
 PLACES = {"Relu": (0.0,), "Relu6": (0.0, 6.0), "LeakyRelu": (0.0,), "Selu": (0.0,), "Abs": (0.0,)}
 #: operations that choose among their inputs, which hand the gradient to what they chose
 CHOICES = ("Maximum", "Minimum", "ClipByValue", "MaxPool", "MaxPoolV2", "Max", "Min")
+#: types in which few units are near; half precision rounds so coarsely that a good part of them would be
+TYPES = ("float32", "float64")
 #: operation -> the inputs that are chosen from
 _CHOSEN = {"Maximum": (0, 1), "Minimum": (0, 1)}
 
@@ -26,11 +28,12 @@ class NearKnees(object):
     def __init__(self, part: Any, key: str, near: Dict[str, float]) -> None:
         self.part, self.near = part, near
         names, fed = part.needed(key), {spec["tensor"] for spec in part.signatures[key]["inputs"].values()}
+        kinds = list(PLACES) + list(CHOICES) if near else []
         self.operations = [
             op
             for op in part.operations
-            if op.name in names and (op.type in PLACES or op.type in CHOICES) and op.outputs[0].name not in fed
-            and op.outputs[0].dtype.base_dtype.name in near and op._get_control_flow_context() is None
+            if op.name in names and op.type in kinds and op.outputs[0].name not in fed
+            and op.outputs[0].dtype.base_dtype.name in TYPES and op._get_control_flow_context() is None
         ]  # fmt: skip
         self._fetches = None  # type: Any
 

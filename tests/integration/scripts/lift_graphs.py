@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 APPLICATIONS = {
-    "MobileNet": ("frozen", 64), "MobileNetV2": ("saved_model", 64), "ResNet50": ("checkpoint", 64),
+    "MobileNet": ("frozen", 64), "MobileNetV2": ("saved_model", 64), "ResNet50": ("checkpoint", 48),
     "InceptionV3": ("frozen", 96), "VGG16": ("frozen", 48), "DenseNet121": ("saved_model", 64), "Xception": ("checkpoint", 80),
 }  # fmt: skip
 SMALL = {}
