@@ -129,9 +129,9 @@ class Container:
     def submit(self, folder: Path) -> None:
         """Copy a job folder into the container and have it run."""
         self.job = folder
+        self.jobs += 1  # many jobs may have one name, and what an earlier one left there cannot be taken away
         if self.look() is not None:
             return
-        self.jobs += 1  # many jobs may have one name, and what an earlier one left there cannot be taken away
         name = self._inner(folder)
         with _EngineFault(f"receive the job {folder.name}"):
             self._put([(folder, name, True)])
