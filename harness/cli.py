@@ -151,6 +151,9 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--untrusted", is_flag=True, help="Open the source in a container only, or not at all."),
             click.option("--memory", callback=_size, metavar="SIZE", help="What a worker may use, such as 8G."),
             click.option("--storage", callback=_size, metavar="SIZE", help="What a worker may write, such as 20G."),
+            click.option(
+                "--cpus", type=click.FloatRange(min=0.1), metavar="NUMBER", help="Processors that a worker may use."
+            ),
             click.option("--keep-jobs", is_flag=True, help="Keep the job folders of a successful run too."),
             click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, nothing else."),
         ]
@@ -297,7 +300,9 @@ def _options(given: dict[str, Any]) -> Options:
         timeout_s=given["timeout"],
         samples=samples,
         keep_jobs=given["keep_jobs"],
-        limits=Limits(memory=given["memory"], storage=given["storage"]),
+        limits=Limits(
+            memory=given["memory"], storage=given["storage"], cpus=given["cpus"], enforced=given["untrusted"]
+        ),
         untrusted=given["untrusted"],
         code=Supplied.read(given.get("custom_objects"), given.get("layer_arguments"), given.get("target_objects")),
         require_proven=given.get("require_proven"),

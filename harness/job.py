@@ -24,6 +24,8 @@ PROTOCOL = 1
 #: a worker that had no room for its response (tfworker/protocol.py)
 EXIT_FULL = 12
 LOG_TAIL = 30
+#: of progress: read at once, and shown of one step
+_EVENTS_BYTES, _STEP_CHARACTERS = 1 << 20, 200
 #: what allocators and TensorFlow write when they get none
 _NO_MEMORY = ("std::bad_alloc", "MemoryError", "OOM when allocating", "Cannot allocate memory")
 #: codes of what may happen to any job: the message says to which
@@ -143,14 +145,22 @@ class _Events:
         try:
             with self.path.open("rb") as stream:
                 stream.seek(self.offset)
-                data = stream.read()
+                data = stream.read(_EVENTS_BYTES)
         except FileNotFoundError:
             return []
-        complete = data[: data.rfind(b"\n") + 1]
+        complete = data if len(data) == _EVENTS_BYTES else data[: data.rfind(b"\n") + 1]
         self.offset += len(complete)
-        steps = [str(json.loads(line)["name"]) for line in complete.splitlines()]
+        steps = [step for step in map(_step, complete.splitlines()) if step]
         self.last = steps[-1] if steps else self.last
         return steps
+
+
+def _step(line: bytes) -> str | None:
+    """What a line of events.jsonl names; None for what no worker of ours writes: a model's code can write there too."""
+    try:
+        return str(json.loads(line)["name"])[:_STEP_CHARACTERS]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
 
 
 def _tail(path: Path) -> list[str]:
@@ -204,7 +214,7 @@ def _unhealthy(job: Job, worker: Worker, wrong: str, details: Sequence[str]) -> 
 def _read(job: Job) -> JobResult:
     """The response of a finished job. Raises HarnessError for a response that is not ok."""
     try:
-        response = read_json(str(job.folder / "response.json"))
+        response = _shaped(read_json(str(job.folder / "response.json")))
     except (FormatError, OSError) as error:
         raise HarnessError(
             "worker-protocol",
@@ -213,13 +223,29 @@ def _read(job: Job) -> JobResult:
         ) from error
     if not response["ok"]:
         raise declared(response["error"], job)
-    return JobResult(folder=job.folder, results=response["results"], timings_s=response.get("timings_s", {}))
+    return JobResult(folder=job.folder, results=response["results"], timings_s=response["timings_s"])
+
+
+def _shaped(response: Any) -> dict[str, Any]:
+    """A response of the form that docs/protocol.md gives, as far as all jobs share it. Raises FormatError."""
+    if not isinstance(response, dict) or not isinstance(response.get("ok"), bool):
+        raise FormatError("response.json is not of the agreed form: it does not say whether it is ok")
+    forms: dict[str, type] = {"results": list} if response["ok"] else {"error": dict}
+    response = {"timings_s": {}, **dict(response)}
+    wrong = [name for name, kind in (forms | {"timings_s": dict}).items() if not isinstance(response.get(name), kind)]
+    error = response.get("error")
+    if isinstance(error, dict):
+        parts = {"code": str, "message": str, "details": list | None, "remedy": str | None, "traceback": str | None}
+        wrong += [f"error.{name}" for name, kind in parts.items() if not isinstance(error.get(name), kind)]
+    if wrong:
+        raise FormatError(f"response.json is not of the agreed form: {', '.join(wrong)}")
+    return dict(response)
 
 
 def declared(error: Mapping[str, Any], job: Job) -> HarnessError:
     """The typed error that a worker declared in its response."""
     code = error["code"] if error["code"] in CATALOGUE else "worker-bug"
-    details = list(error.get("details") or ())
+    details = [str(line) for line in error.get("details") or ()]
     if error.get("traceback"):
         details += str(error["traceback"]).strip().splitlines()
         details.append(f"job folder: {job.folder}")

@@ -22,17 +22,21 @@ def silent(_step: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What one worker may use. Bytes, and numbers of processes; None leaves it to the backend.
+    """What one worker may use. Bytes, and numbers of processes and processors; None leaves it to the backend.
 
     Attributes:
         memory: resident memory, the files in its temporary folders included.
         storage: what it may write: results and temporary files.
         processes: processes and threads together.
+        cpus: processors' worth of time; a process of this machine gets whole ones.
+        enforced: whether a worker may only be started where the backend can hold it to all of that.
     """
 
     memory: int | None = None
     storage: int | None = None
     processes: int | None = None
+    cpus: float | None = None
+    enforced: bool = False
 
 
 NO_LIMITS = Limits()

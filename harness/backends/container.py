@@ -11,11 +11,12 @@ import json
 import os
 import shutil
 import signal
+import socket
 import struct
 import tarfile
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,8 @@ from harness.errors import HarnessError
 #: nobody in every image that is likely to be a base
 USER = 65532
 LABEL = "tf-migration-harness"
+#: label of containers: the process that they belong to
+OWNER = "tf-migration-harness.owner"
 ROOT = "/job"
 #: the one folder in it that belongs to the worker's user, besides jobs
 OWN = f"{ROOT}/own"
@@ -46,11 +49,37 @@ PROCESSES = 2048
 #: what talking to an engine raises: its own errors, and those of the connection, in the middle of a stream too
 ENGINE_ERRORS = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError)
 _CHUNK = 1 << 20
+#: of what a container says while it runs: a line, the progress of one job, and its log on the host
+_LINE_BYTES, _EVENTS_BYTES, _LOG_BYTES = 1 << 16, 1 << 24, 1 << 24
+#: how often its words are read before the host looks at the clock again
+_READS = 64
+#: of what it leaves: files and folders together
+_MEMBERS = 100_000
 # One byte at a time: whatever follows on standard input belongs to the supervisor.
 _WAIT = (
     "import os,sys\nwhile os.read(0,1) not in (b'\\n',b''): pass\n"
     f"os.execv(sys.executable,[sys.executable,'-s','-B','{ROOT}/worker/supervise.py','{OWN}/start.log']+sys.argv[1:])"
 )
+
+
+def owner(pid: int) -> str:
+    """What :data:`OWNER` says of the containers of a process of this machine."""
+    return f"{socket.gethostname()}:{pid}"
+
+
+def not_held(info: Mapping[str, Any]) -> list[str]:
+    """Which limits an engine would accept and not hold to, by what it says of itself (``docker info``).
+
+    A rootless engine without control groups of its own leaves out those of memory, processes and processors.
+    """
+    held = {
+        "memory": info.get("MemoryLimit"),
+        "swap": info.get("SwapLimit"),
+        "processes": info.get("PidsLimit"),
+        "processors": info.get("CpuCfsQuota"),
+        "system calls (seccomp)": any("seccomp" in str(option) for option in info.get("SecurityOptions") or ()),
+    }
+    return [name for name, value in held.items() if not value]
 
 
 def settings(spec: EnvSpec, limits: Limits) -> dict[str, Any]:
@@ -64,6 +93,7 @@ def settings(spec: EnvSpec, limits: Limits) -> dict[str, Any]:
         **spec.variables,
     }
     memory = {"mem_limit": limits.memory, "memswap_limit": limits.memory} if limits.memory else {}
+    cpus = {"nano_cpus": int(limits.cpus * 1e9)} if limits.cpus else {}
     return {
         "user": f"{USER}:{USER}",
         "network_mode": "none",
@@ -74,10 +104,11 @@ def settings(spec: EnvSpec, limits: Limits) -> dict[str, Any]:
         "ulimits": [Ulimit(name="core", soft=0, hard=0)],
         "tmpfs": {TEMPORARY: f"rw,nosuid,nodev,noexec,mode=1777,size={TEMPORARY_BYTES}"},
         "environment": variables,
-        "labels": {LABEL: "worker"},
+        "labels": {LABEL: "worker", OWNER: owner(os.getpid())},
         "log_config": LogConfig(type="none"),
         "platform": "linux/amd64",
         **memory,
+        **cpus,
     }
 
 
@@ -87,8 +118,18 @@ class Container:
     def __init__(
         self, client: docker.DockerClient, image: str, spec: EnvSpec, scratch: Path, flavour: str, limits: Limits
     ) -> None:
+        info = client.info()
+        if limits.enforced and (loose := not_held(info)):
+            raise HarnessError(
+                "environment-backend-missing",
+                f"The Docker engine does not limit {', '.join(loose)}, which --untrusted relies on: nothing was opened.",
+                remedy="Use an engine that does (`docker info` warns where it does not; a rootless one needs cgroup v2 with"
+                " delegated controllers), or leave --untrusted out for a file that you trust.",
+            )
         if limits.memory is None:
-            limits = replace(limits, memory=int(client.info()["MemTotal"] * MEMORY_SHARE))
+            limits = replace(limits, memory=int(info["MemTotal"] * MEMORY_SHARE))
+        if limits.cpus is not None:
+            limits = replace(limits, cpus=min(limits.cpus, info["NCPU"]))  # an engine refuses more than it has
         self.client, self.scratch, self.limits = client, scratch, limits
         self.log = scratch / "start.log"
         self.log.touch()
@@ -104,7 +145,7 @@ class Container:
         mount = Mount(target=ROOT, source=None, type="volume", driver_config=DriverConfig("local", options))
         command = ["python", "-s", "-B", "-c", _WAIT, "--serve", *([flavour] if flavour else [])]
         self.container = client.containers.create(
-            image, command, stdin_open=True, init=True, mounts=[mount], **settings(spec, limits)
+            image, command, stdin_open=True, mounts=[mount], **settings(spec, limits)
         )
         try:
             self.channel = channel = self.container.attach_socket(
@@ -167,15 +208,20 @@ class Container:
 
     def stop(self) -> None:
         """Kill and remove the container and its volume."""
+        # The engine cannot kill a container whose words nobody takes: the connection goes first.
+        with suppress(OSError):
+            if self.socket is not None:
+                self.socket.shutdown(socket.SHUT_RDWR)
+        answer = getattr(self.channel, "_response", None)  # the client's library keeps it there
+        for open_one in (answer, self.channel, self.socket):
+            with suppress(OSError, ValueError):  # closing one closes parts of the others
+                if open_one is not None:
+                    open_one.close()
         try:
             self.container.remove(force=True, v=True)
         except ENGINE_ERRORS:
             pass  # removed already, or an engine that is gone: its container ended when its input closed
-        answer = getattr(self.channel, "_response", None)  # the client's library keeps it there
-        for open_one in (answer, self.channel, self.socket, self.client):
-            with suppress(OSError, ValueError):  # closing one closes parts of the others
-                if open_one is not None:
-                    open_one.close()
+        self.client.close()
 
     def _put(self, trees: list[tuple[Path, str, bool]]) -> None:
         """Copy trees below :data:`ROOT`, links resolved; what the worker may change belongs to its user."""
@@ -212,7 +258,7 @@ class Container:
             raise failed[0]
 
     def _read(self) -> None:
-        while True:
+        for _ in range(_READS):  # and no more: somebody has to look at the clock, whatever a worker writes
             try:
                 data = self.socket.recv(65536)
             except BlockingIOError:
@@ -239,26 +285,22 @@ class Container:
                 self._lines += data
                 self._take_lines()
             else:
-                with self.log.open("ab") as log:
-                    log.write(data)
+                _append(self.log, data, _LOG_BYTES)
 
     def _take_lines(self) -> None:
-        while b"\n" in self._lines:
-            line, _, rest = bytes(self._lines).partition(b"\n")
-            self._lines = bytearray(rest)
-            try:
-                said = json.loads(line)
-            except ValueError:
-                continue  # not the supervisor's: nothing else should write there, and nothing depends on it
+        """Follow what the supervisor says. The worker can write there as well, so nothing depends on it but its own job."""
+        *lines, rest = bytes(self._lines).split(b"\n")
+        self._lines = bytearray(rest[:_LINE_BYTES])
+        for line in lines:
+            said = _said(line)
             if "event" in said and self.job:
-                with (self.job / "events.jsonl").open("a", encoding="utf-8") as events:
-                    events.write(str(said["event"]) + "\n")
+                _append(self.job / "events.jsonl", f"{said['event']}\n".encode(), _EVENTS_BYTES)
             elif "done" in said and self.job:
                 self._fetch(self.job, whole=True)
-                (self.job / "exit").write_text(f"{int(said['done'])}\n")
+                (self.job / "exit").write_text(f"{said['done']}\n")
             elif "ended" in said:
                 self.told = True
-                self._ended(int(said["ended"]))
+                self._ended(said["ended"])
 
     def _ended(self, status: int | None = None) -> None:
         if self.job and not (self.job / "exit").exists():
@@ -290,6 +332,25 @@ class Container:
             _unpack(stream, self.scratch, _CHUNK << 4)
         except (NotFound, APIError, HarnessError):
             pass  # only useful to people, and only if it is there
+
+
+def _said(line: bytes) -> dict[str, Any]:
+    """What a line of the supervisor says: ``event`` (text), ``done`` or ``ended`` (an exit status); empty for others."""
+    try:
+        said = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(said, dict):
+        return {}
+    heard: dict[str, Any] = {key: said[key] for key in ("done", "ended") if type(said.get(key)) is int}
+    heard = {key: status for key, status in heard.items() if -64 <= status <= 255}
+    return {**heard, "event": said["event"]} if isinstance(said.get("event"), str) else heard
+
+
+def _append(path: Path, data: bytes, limit: int) -> None:
+    """Write more to a file that never grows above ``limit`` bytes."""
+    with path.open("ab") as stream:
+        stream.write(data[: max(0, limit - stream.tell())])
 
 
 class _EngineFault:
@@ -334,20 +395,24 @@ def _unpack(stream: Iterator[bytes], folder: Path, limit: int) -> None:
         HarnessError: worker-protocol for anything that is neither file nor folder, leaves ``folder``, or is too big.
     """
     with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as staging:
-        left = limit
+        left, count = limit, 0
         with tarfile.open(fileobj=cast("IO[bytes]", _Stream(stream)), mode="r|") as archive:
             for member in archive:
                 left -= member.size
+                count += 1
                 parts = Path(member.name).parts
                 if (
                     not (member.isreg() or member.isdir())
                     or ".." in parts
                     or Path(member.name).is_absolute()
                     or left < 0
+                    or count > _MEMBERS
                 ):
                     why = (
                         f"it would not fit into {limit / 1e9:.1f} GB"
                         if left < 0
+                        else f"it left more than {_MEMBERS:,} files"
+                        if count > _MEMBERS
                         else "only files and folders are taken"
                     )
                     raise HarnessError("worker-protocol", f"The container's {member.name!r} is refused: {why}.")

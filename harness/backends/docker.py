@@ -22,7 +22,7 @@ from docker.errors import APIError, BuildError, ImageNotFound
 from docker.types import LogConfig
 
 from harness.backends.base import Installed, Limits, Progress, Running, silent
-from harness.backends.container import ENGINE_ERRORS, Container, settings
+from harness.backends.container import ENGINE_ERRORS, LABEL, OWNER, Container, owner, settings
 from harness.backends.venvbuild import SMOKE
 from harness.envspec import EnvSpec, envs_folder
 from harness.errors import HarnessError
@@ -196,7 +196,9 @@ class DockerBackend:
         """Remove the images of older locks, and containers that a killed run left; returns names."""
         gone, current = [], {image_key(spec) for spec in specs}
         with engine() as client:
-            for container in client.containers.list(all=True, filters={"label": REPOSITORY, "status": "exited"}):
+            for container in client.containers.list(all=True, filters={"label": LABEL, "status": "exited"}):
+                if _owner_runs(str(container.labels.get(OWNER))):
+                    continue  # it is about to read how its container ended
                 container.remove(v=True, force=True)
                 gone.append(container.name)
             for image in client.images.list(filters={"label": NAME}):
@@ -204,6 +206,12 @@ class DockerBackend:
                     client.images.remove(image.id, force=True)
                     gone.append(image.tags[0] if image.tags else image.id)
         return gone
+
+
+def _owner_runs(value: str) -> bool:
+    """Whether the process that a container belongs to runs on this machine."""
+    pid = value.rpartition(":")[2]
+    return pid.isdecimal() and value == owner(int(pid)) and Path("/proc", pid).exists()
 
 
 def first_model(spec: EnvSpec, image: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 import signal
@@ -49,12 +50,15 @@ class LocalProcess:
             resource.RLIMIT_DATA: limits.memory or int(_physical_bytes() * MEMORY_SHARE),
             resource.RLIMIT_FSIZE: limits.storage,
         }
-        for what, value in wanted.items():
-            if value is not None:
-                try:
+        try:
+            for what, value in wanted.items():
+                if value is not None:
                     resource.prlimit(self.process.pid, what, (value, value))
-                except ProcessLookupError:
-                    return  # it has ended already, which `look` tells
+            if limits.cpus:
+                allowed = sorted(os.sched_getaffinity(self.process.pid))
+                os.sched_setaffinity(self.process.pid, allowed[: math.ceil(limits.cpus)])
+        except ProcessLookupError:
+            return  # it has ended already, which `look` tells
 
     def submit(self, folder: Path) -> None:
         """Write the folder's path to the worker's standard input."""

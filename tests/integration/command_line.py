@@ -33,6 +33,7 @@ class Done:
     status: int
     stdout: str
     stderr: str
+    pid: int = 0
 
     @property
     def report(self) -> dict[str, Any]:
@@ -88,7 +89,7 @@ def start(
 def end(process: subprocess.Popen[str], timeout_s: float = 300.0) -> Done:
     """How a started command line ended."""
     stdout, stderr = process.communicate(timeout=timeout_s)
-    return Done(status=process.returncode, stdout=stdout, stderr=stderr)
+    return Done(status=process.returncode, stdout=stdout, stderr=stderr, pid=process.pid)
 
 
 def content(folder: Path) -> dict[str, tuple[bytes, int]]:

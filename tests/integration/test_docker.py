@@ -8,20 +8,22 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import docker
 import pytest
 from command_line import SCRIPTS, Done, Harness, Run, end, start
 from fault_table import record, row, said
 
-from harness import backends
+from harness import backends, envspec
 from harness.backends import Environment, VenvEnvironment
 from harness.backends.base import Limits
-from harness.backends.container import LABEL
+from harness.backends.container import OWNER, owner
 from harness.backends.docker import NAME, DockerBackend, DockerEnvironment
 from harness.envspec import EnvSpec
 from harness.errors import HarnessError
@@ -43,11 +45,10 @@ def base() -> Iterator[None]:
     """An engine, and a base for images: the user's, or the one that .ci/offline-base makes."""
     if reason := DockerBackend().why_unavailable():
         pytest.skip(f"{reason} To run these tests, {ENABLE}")
-    if "HARNESS_PYTHON_IMAGE" not in os.environ:
-        os.environ["HARNESS_PYTHON_IMAGE"] = OFFLINE
-    yield
-    if os.environ["HARNESS_PYTHON_IMAGE"] == OFFLINE:
-        del os.environ["HARNESS_PYTHON_IMAGE"]
+    with pytest.MonkeyPatch.context() as patch:
+        if "HARNESS_PYTHON_IMAGE" not in os.environ:
+            patch.setenv("HARNESS_PYTHON_IMAGE", OFFLINE)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +118,8 @@ TRIALS = {
     "write to the system": "open('/usr/local/lib/x', 'w')",
     "write to the worker": "open('/job/worker/tfworker/protocol.py', 'a')",
     "replace the worker": "import os; os.rename('/job/worker', '/job/old')",
+    "speak for the supervisor": "open('/proc/1/fd/1', 'wb')",
+    "trace the supervisor": "import ctypes; assert ctypes.CDLL(None).ptrace(16, 1, 0, 0) == 0",  # PTRACE_ATTACH
     "write to the source": "open(JOB + '/in/model.h5', 'a')",
     "become root": "import os; os.setuid(0)",
     "mount": "import subprocess; subprocess.run(['mount', '-t', 'tmpfs', 'x', '/mnt'], check=True)",
@@ -205,7 +208,8 @@ def test_a_hostile_lambda_is_contained(
         assert (name, done.status, error["code"]) == (name, status, code), done.text
         assert word in " ".join([error["message"], *error["details"]]), name
         assert not (tmp_path / name / "bundle").exists()
-    assert not client.containers.list(all=True, filters={"label": LABEL})
+    for process in runs.values():
+        assert not ours(client, process.pid)
     assert not Path("/usr/local/lib/written_by_a_lambda").exists()
 
 
@@ -227,6 +231,64 @@ def test_processes_without_end_are_bounded(image: Callable[[str], Environment], 
     assert done.results == [{"the trial": "refused"}]
 
 
+def test_processors_are_bounded(image: Callable[[str], Environment], tmp_path: Path) -> None:
+    program = (
+        "import os\n"
+        "first, second = '/sys/fs/cgroup/cpu/cpu.cfs_quota_us', '/sys/fs/cgroup/cpu.max'  # control groups v1, v2\n"
+        "text = open(first if os.path.exists(first) else second).read()\n"
+        "assert int(text.split()[0]) == 50000, text"
+    )
+    with hostile(image("tf1.15"), tmp_path, {"the trial": program}, Limits(cpus=0.5)) as (worker, job):
+        assert worker.run(job, timeout_s=120).results == [{"the trial": "done"}]
+
+
+def test_words_without_end_are_bounded(image: Callable[[str], Environment], tmp_path: Path) -> None:
+    """The supervisor passes on what a model's code writes as its progress, whatever that is."""
+    program = (
+        "import time\n"
+        "end = time.time() + 600\n"
+        "with open(JOB + '/events.jsonl', 'ab', 0) as out:\n"
+        "    out.write(b'5\\n[]\\n{}\\n' + b'[' * 100000 + b'\\n')\n"
+        "    while time.time() < end:\n"
+        "        out.write(b'x' * 65536 + b'\\n')\n"
+    )
+    with (
+        hostile(image("tf1.15"), tmp_path, {"the trial": program}, Limits()) as (worker, job),
+        pytest.raises(HarnessError) as caught,
+    ):
+        worker.run(job, timeout_s=5)
+    assert caught.value.code == "worker-timeout"
+    assert (job.folder / "events.jsonl").stat().st_size <= 1 << 24
+
+
+def test_a_container_whose_words_nobody_takes_is_ended(
+    image: Callable[[str], Environment], client: docker.DockerClient, tmp_path: Path
+) -> None:
+    """An engine waits for whoever is connected to take them, and kills nothing meanwhile."""
+    program = (
+        "with open(JOB + '/events.jsonl', 'ab', 0) as out:\n    while True: out.write((b'x' * 60000 + b'\\n') * 100)\n"
+    )
+    with hostile(image("tf1.15"), tmp_path, {"the trial": program}, Limits()) as (worker, job):
+        job.write()
+        worker.running.submit(job.folder)
+        time.sleep(5)
+        ending = threading.Thread(target=worker.stop, daemon=True)
+        ending.start()
+        ending.join(60)
+        assert not ending.is_alive()
+    assert not ours(client, os.getpid())
+
+
+def test_an_engine_that_leaves_out_limits_opens_nothing_untrusted(
+    image: Callable[[str], Environment], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = docker.DockerClient.info
+    monkeypatch.setattr(docker.DockerClient, "info", lambda self: {**told(self), "PidsLimit": False})
+    with pytest.raises(HarnessError, match="does not limit processes, which --untrusted relies on"):
+        Worker(image("tf1.15"), tmp_path / "scratch", flavour="", limits=Limits(enforced=True))
+    Worker(image("tf1.15"), tmp_path / "other", flavour="").stop()
+
+
 def test_output_without_end_is_bounded(image: Callable[[str], Environment], tmp_path: Path) -> None:
     program = "f = open(JOB + '/out/big', 'wb')\nwhile True: f.write(b'0' * (1 << 20)); f.flush()"
     with (
@@ -237,23 +299,39 @@ def test_output_without_end_is_bounded(image: Callable[[str], Environment], tmp_
     assert caught.value.code == "no-space"
 
 
+#: stays, and tries to keep the supervisor from seeing anything
+PATIENT = (
+    "import os, signal, time\n"
+    "for number in range(signal.SIGRTMAX):\n"
+    "    try: os.kill(1, number)\n"
+    "    except OSError: pass\n"
+    "os.mkfifo(JOB + '/fifo')\nos.rename(JOB + '/fifo', JOB + '/events.jsonl')\n"
+    "time.sleep(600)\n"
+)
+
+
 def test_a_host_that_is_killed_leaves_nothing_running(
     image: Callable[[str], Environment], tmp_path: Path, client: docker.DockerClient
 ) -> None:
-    """The container ends by itself when the connection that holds its input is gone."""
+    """The container ends by itself when the connection that holds its input is gone, whatever runs in it."""
     image("tf1.15")
     script = (
-        "import sys, time\nfrom pathlib import Path\nfrom harness import backends, envspec\nfrom harness.job import Worker\n"
-        "spec = envspec.load_specs()['tf1.15']\n"
-        f"w = Worker(backends.ensure(spec, 'docker'), Path({str(tmp_path / 'scratch')!r}), flavour='tf.keras')\n"
-        "print('up', flush=True)\ntime.sleep(600)\n"
+        "import sys, time\nfrom pathlib import Path\nsys.path.insert(0, sys.argv[1])\n"
+        "from test_docker import backends, envspec, hostile, Limits, PATIENT\n"
+        "spec, here = envspec.load_specs()['tf1.15'], Path(sys.argv[2])\n"
+        "with hostile(backends.ensure(spec, 'docker'), here, {'the trial': PATIENT}, Limits()) as (worker, job):\n"
+        "    job.write()\n    worker.running.submit(job.folder)\n"
+        "    limit = time.monotonic() + 3\n"
+        "    while time.monotonic() < limit: assert worker.running.look() is None\n"
+        "    print('up', flush=True)\n    time.sleep(600)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as process:
+    command = [sys.executable, "-c", script, str(FAULTY.parent), str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout
         assert process.stdout.readline() == b"up\n"
-        assert client.containers.list(filters={"label": LABEL})
+        assert ours(client, process.pid)
         process.kill()
-    nothing_left(client)
+    nothing_left(client, process.pid)
 
 
 def test_untrusted_files_are_opened_in_a_container_or_not_at_all(
@@ -280,14 +358,19 @@ def faulty(at: str, what: str, *call: object, cwd: Path, environ: dict[str, str]
     return end(start(*call, cwd=cwd, program=(str(FAULTY), at, what, "--"), environ=environ))
 
 
-def nothing_left(client: docker.DockerClient) -> None:
-    """No container runs; those that have ended while nobody could remove them are removed, as `envs prune` does."""
+def ours(client: docker.DockerClient, pid: int, *, running: bool = False) -> list[Any]:
+    """The containers of a process."""
+    return list(client.containers.list(all=not running, filters={"label": f"{OWNER}={owner(pid)}"}))
+
+
+def nothing_left(client: docker.DockerClient, pid: int) -> None:
+    """No container runs; those that have ended while nobody could remove them are removed by `envs prune`."""
     limit = time.monotonic() + 30
-    while client.containers.list(filters={"label": LABEL}):
+    while ours(client, pid, running=True):
         assert time.monotonic() < limit, "the container still runs"
         time.sleep(0.2)
-    for left in client.containers.list(all=True, filters={"label": LABEL}):
-        left.remove(force=True, v=True)
+    DockerBackend().prune(envspec.load_specs().values())
+    assert not ours(client, pid)
 
 
 def test_an_engine_that_stops_in_the_middle_is_named(
@@ -301,7 +384,7 @@ def test_an_engine_that_stops_in_the_middle_is_named(
     assert (done.status, said(done, tmp_path)[0]) == (5, "worker-crashed"), done.text
     assert "The Docker engine stopped answering" in done.text
     assert "docker info" in done.text
-    nothing_left(client)
+    nothing_left(client, done.pid)
     record(row("engine stopped", "export", done, tmp_path, "docker"))
 
 
@@ -336,7 +419,7 @@ def test_a_worker_killed_in_its_container_is_told(
     call = ("export", rich_model("tf1.15"), "--backend", "docker", "--out", tmp_path / "out")
     done = faulty("submit:export", "worker:SIGKILL", *call, cwd=tmp_path, environ={})
     assert (done.status, said(done, tmp_path)[0]) == (5, "worker-crashed"), done.text
-    assert not client.containers.list(all=True, filters={"label": LABEL})
+    assert not ours(client, done.pid)
     record(row("worker killed (SIGKILL)", "export", done, tmp_path, "docker"))
 
 

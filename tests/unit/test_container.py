@@ -66,6 +66,40 @@ def test_anything_else_is_refused_and_nothing_is_left(tmp_path: Path, info: tarf
     assert list(tmp_path.rglob("*")) == [folder]
 
 
+def test_files_without_end_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty files take no room in the container's volume, and much on the host."""
+    monkeypatch.setattr(container, "_MEMBERS", 10)
+    with pytest.raises(HarnessError, match="more than 10 files"):
+        container._unpack(packed(*((member(str(number)), b"") for number in range(11))), tmp_path, 1000)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b'{"event": "{}"}', {"event": "{}"}),
+        (b'{"done": 10}', {"done": 10}),
+        (b'{"ended": -9}', {"ended": -9}),
+        (b'{"done": true}', {}),
+        (b'{"ended": "0"}', {}),
+        (b'{"ended": -999}', {}),
+        (b'{"done": ' + b"9" * 5000 + b"}", {}),
+        (b'{"event": 5}', {}),
+        (b"5", {}),
+        (b"[" * 100_000, {}),
+        (b"\xff", {}),
+    ],
+)
+def test_what_no_supervisor_says_is_not_heard(line: bytes, said: dict[str, object]) -> None:
+    assert container._said(line) == said
+
+
+def test_a_log_grows_to_its_bound_only(tmp_path: Path) -> None:
+    for _ in range(3):
+        container._append(tmp_path / "log", b"x" * 40, 100)
+    assert (tmp_path / "log").stat().st_size == 100
+
+
 def test_what_a_job_is_given_belongs_to_root_and_links_are_resolved(tmp_path: Path) -> None:
     job, model = tmp_path / "job", tmp_path / "model.h5"
     for part in ("in", "out"):
@@ -92,6 +126,15 @@ def test_every_container_is_cut_off(specs: dict[str, EnvSpec]) -> None:
     assert given["user"] == f"{USER}:{USER}"
     assert given["mem_limit"] == given["memswap_limit"] == 1 << 30
     assert given["pids_limit"] > 0
+    assert "nano_cpus" not in given
+    assert settings(specs["tf1.15"], Limits(cpus=1.5))["nano_cpus"] == 1_500_000_000
+
+
+def test_an_engine_that_leaves_out_limits_is_recognised() -> None:
+    whole = {"MemoryLimit": True, "SwapLimit": True, "PidsLimit": True, "CpuCfsQuota": True}
+    assert not container.not_held({**whole, "SecurityOptions": ["name=seccomp,profile=default"]})
+    assert container.not_held({**whole, "SecurityOptions": ["name=rootless"]}) == ["system calls (seccomp)"]
+    assert container.not_held({"SecurityOptions": None, "MemoryLimit": False})[:3] == ["memory", "swap", "processes"]
 
 
 def test_the_base_image_may_be_another(specs: dict[str, EnvSpec], monkeypatch: pytest.MonkeyPatch) -> None:

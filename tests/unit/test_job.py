@@ -204,6 +204,38 @@ def test_a_response_that_cannot_be_read_is_a_broken_protocol(start: Start, job: 
     assert error.message.startswith("The job export left no readable response: response.json is not valid JSON: ")
 
 
+@pytest.mark.parametrize(
+    ("response", "wrong"),
+    [
+        ("[1]", "whether it is ok"),
+        ("{}", "whether it is ok"),
+        ('{"ok": 1}', "whether it is ok"),
+        ('{"ok": true}', "results"),
+        ('{"ok": true, "results": {}, "timings_s": []}', "results, timings_s"),
+        ('{"ok": false, "error": "no"}', "error"),
+        ('{"ok": false, "error": {"code": 1, "message": "m", "details": "d"}}', "error.code, error.details"),
+    ],
+)
+def test_a_response_of_another_form_is_a_broken_protocol(start: Start, job: Job, response: str, wrong: str) -> None:
+    """What runs in a worker may be a model's own code, which can write the response too."""
+    error = failed(start(f"respond(folder, {response!r})"), job)
+    assert error.code == "worker-protocol"
+    assert error.message.endswith(wrong)
+
+
+def test_progress_that_no_worker_writes_is_left_out(start: Start, job: Job) -> None:
+    said = ["[", "5", '{"name": "fine"}', '{"step": 1}', "[" * 100_000, "\udcff"]
+    heard: list[str] = []
+    act = f"""
+    with open(os.path.join(folder, "events.jsonl"), "w", errors="surrogateescape") as stream:
+        stream.write("\\n".join({said!r}) + "\\n")
+    time.sleep(0.3)
+    {OK}
+    """
+    start(act).run(job, timeout_s=30, progress=heard.append)
+    assert heard == ["fine"]
+
+
 def test_no_response_at_all_is_a_broken_protocol(start: Start, job: Job) -> None:
     act = 'respond(folder, "{}"); os.unlink(os.path.join(folder, "response.json"))'
     assert failed(start(act), job).code == "worker-protocol"
@@ -224,6 +256,14 @@ def test_an_unknown_code_is_a_bug_of_the_worker_with_its_traceback(job: Job) -> 
     error = declared({"code": "new-code", "message": "m", "traceback": "Traceback\n  line\nValueError: x\n"}, job)
     assert error.code == "worker-bug"
     assert error.details == ("Traceback", "  line", "ValueError: x", f"job folder: {job.folder}")
+
+
+def test_a_worker_may_be_held_to_some_processors(tmp_path: Path, job: Job) -> None:
+    stand_in, act = tmp_path / "stand-in", 'respond(folder, {"ok": True, "results": [len(os.sched_getaffinity(0))]})'
+    stand_in.mkdir()
+    environment: Any = StandIn(stand_in, act)
+    with Worker(environment, tmp_path / "scratch", flavour="", limits=Limits(cpus=0.5)) as worker:
+        assert worker.run(job, timeout_s=30).results == [1]
 
 
 def test_stopping_twice_is_harmless(start: Start) -> None:
