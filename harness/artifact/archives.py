@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from harness.artifact import arrays
 from harness.artifact.keras_config import CONFIG_BYTES_LIMIT, ConfigError, facts, parse_architecture, parse_json
 from harness.artifact.kinds import Artifact, Kind, Tensor
 from harness.artifact.text import plural, shown
 from harness.errors import HarnessError
+from harness.worker.tfworker.files import ZIP_DIRECTORY_LIMIT, zip_directory_bytes
 
 ZIP_MAGIC = b"PK\x03\x04"
 MANIFEST = "manifest.json"
 MANIFEST_BYTES_LIMIT = 64 << 20
 METADATA_BYTES_LIMIT = 1 << 20
-# Python's zipfile builds an object of about 500 bytes for each entry, before anything can be asked.
-DIRECTORY_BYTES_LIMIT = 32 << 20
 MEMBERS_LIMIT = 10_000  # each costs up to 64 kB of decompression for its header
-_END_RECORD, _END_BYTES, _END_COMMENT_BYTES = b"PK\x05\x06", 22, 1 << 16
-_DAMAGE = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, OSError, ValueError, EOFError)
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, OSError, ValueError, EOFError,
+    MemoryError,
+)  # fmt: skip
 
 
 def is_manifest(value: object) -> bool:
@@ -35,13 +38,13 @@ def read_zip(path: Path, size_bytes: int) -> Artifact:
     Raises:
         HarnessError: ``source-truncated``: it has no end record, or an entry is damaged.
     """
-    directory_bytes = _directory_bytes(path, size_bytes)
+    directory_bytes = zip_directory_bytes(str(path))
     if directory_bytes is None:
         raise HarnessError(
             "source-truncated",
             f'"{path.name}" is a truncated zip archive: it starts like one, but its end record is missing.',
         )
-    if directory_bytes > DIRECTORY_BYTES_LIMIT:
+    if directory_bytes > ZIP_DIRECTORY_LIMIT:
         looks_like = f"a zip archive whose table of contents has {directory_bytes:,} bytes"
         return Artifact(path=path, kind=Kind.UNKNOWN, looks_like=looks_like, size_bytes=size_bytes)
     try:
@@ -106,7 +109,7 @@ def _keras3(archive: zipfile.ZipFile, common: dict[str, Any]) -> Artifact:
 
 
 def _npz_member(archive: zipfile.ZipFile, name: str) -> Tensor | None:
-    with archive.open(name) as stream:
+    with _opened(archive, name) as stream:
         return arrays.npy_tensor(stream, name.removesuffix(".npy"))  # type: ignore[arg-type]
 
 
@@ -119,22 +122,15 @@ def _json_entry(archive: zipfile.ZipFile, name: str, limit: int) -> Any:
 
 def _entry(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
     """Return the entry's bytes, at most ``limit`` + 1: the declared size is not trusted."""
-    with archive.open(name) as stream:
+    with _opened(archive, name) as stream:
         return stream.read(limit + 1)
 
 
-def _directory_bytes(path: Path, size_bytes: int) -> int | None:
-    """Return the size of the table of contents by the end record; None if there is no end record."""
-    with path.open("rb") as stream:
-        stream.seek(max(0, size_bytes - _END_BYTES - _END_COMMENT_BYTES))
-        tail = stream.read()
-        at = tail.rfind(_END_RECORD)
-        if at < 0 or len(tail) - at < _END_BYTES:
-            return None
-        size = int.from_bytes(tail[at + 12 : at + 16], "little")
-        if size != 0xFFFFFFFF:
-            return size
-        # Zip64: the locator of 20 bytes stands before the end record and gives the position of the larger one.
-        locator = tail[max(0, at - 20) : at]
-        stream.seek(min(int.from_bytes(locator[8:16], "little"), size_bytes))
-        return int.from_bytes(stream.read(56)[40:48], "little")
+def _opened(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+    """The entry as a stream, a piece of which costs no more than a piece.
+
+    Bzip2 and LZMA are unpacked in what a read returns and in what the input gives besides: a few kB become gigabytes.
+    """
+    if archive.getinfo(name).compress_type not in _METHODS:
+        raise zipfile.BadZipFile(f'"{name}" is compressed by a method that neither numpy nor Keras uses')
+    return archive.open(name)

@@ -6,8 +6,10 @@ import json
 import os
 import pickle
 import resource
+import struct
 import time
 import tracemalloc
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -420,3 +422,29 @@ def test_an_artifact_is_frozen(tmp_path: Path) -> None:
     artifact: Artifact = sniff(bad_files.npy(tmp_path / "a.npy"))
     with pytest.raises(AttributeError):
         artifact.kind = Kind.NPZ  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_members_are_stored_or_deflated(tmp_path: Path, method: int) -> None:
+    with zipfile.ZipFile(tmp_path / "m.keras", "w", method) as archive:
+        archive.writestr("metadata.json", "{}")
+        archive.writestr("config.json", "{}")
+    with pytest.raises(HarnessError, match="by a method that neither numpy nor Keras uses") as caught:
+        sniff(tmp_path / "m.keras")
+    assert caught.value.code == "source-truncated"
+    with zipfile.ZipFile(tmp_path / "m.npz", "w", method) as archive:
+        archive.writestr("a.npy", bytes(1000))
+    with pytest.raises(HarnessError, match="by a method that neither numpy nor Keras uses"):
+        sniff(tmp_path / "m.npz")
+
+
+def test_a_zip64_record_does_not_hide_a_large_table_of_contents(tmp_path: Path) -> None:
+    path = tmp_path / "m.npz"
+    with path.open("wb") as stream:
+        stream.write(b"PK\3\4" + bytes(26))
+        stream.truncate(3 << 30)  # a hole: nothing of it is on the disk
+        stream.seek(0, 2)
+        stream.write(struct.pack("<4sQHHIIQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, 1, 1, (3 << 30) - 30, 30))
+        stream.write(struct.pack("<4sIQI", b"PK\6\7", 0, 3 << 30, 1))
+        stream.write(struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 1, 1, 46, 30, 0))
+    assert sniff(path).looks_like == "a zip archive whose table of contents has 3,221,225,442 bytes"

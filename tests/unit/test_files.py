@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import struct
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.worker.tfworker.files import FormatError, read_json, sha256_file, write_json
+from harness.worker.tfworker.files import FormatError, read_json, sha256_file, write_json, zip_directory_bytes
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -70,3 +73,60 @@ def test_nan_is_never_written_and_the_old_content_stays(tmp_path: Path) -> None:
 def test_checksums_are_those_of_sha256sum(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"abc")
     assert sha256_file(str(tmp_path / "x")) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def zipped(members: int, comment: bytes = b"") -> tuple[bytes, int]:
+    """A zip file and the size of its table of contents."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for number in range(members):
+            archive.writestr(f"{number:05d}", b"")
+        archive.comment = comment
+    return stream.getvalue(), members * (46 + 5)
+
+
+def ended(declared: int, gap: int = 0, points_to: int | None = None, small: int = 46) -> bytes:
+    """A zip64 end record for ``declared`` bytes, ``gap`` bytes, its locator, and the small end record."""
+    record = struct.pack("<4sQHHIIQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, 1, 1, declared, 0)
+    at = 30 if points_to is None else points_to
+    locator = struct.pack("<4sIQI", b"PK\6\7", 0, at, 1)
+    return (
+        b"PK\3\4"
+        + bytes(26)
+        + record
+        + bytes(gap)
+        + locator
+        + struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 1, 1, small, 0, 0)
+    )
+
+
+@pytest.mark.parametrize("comment", [b"", b"made by hand", b"c" * 65_535])
+def test_the_table_of_contents_of_a_zip_file_is_measured(tmp_path: Path, comment: bytes) -> None:
+    content, size = zipped(3, comment)
+    (tmp_path / "a.zip").write_bytes(content)
+    assert zip_directory_bytes(str(tmp_path / "a.zip")) == size
+
+
+@pytest.mark.parametrize(
+    ("content", "size"),
+    [
+        (ended(3 << 30), 3 << 30),  # right before its locator, where zipfile of Python 3.11 looks
+        (ended(3 << 30, gap=100), 3 << 30),  # where the locator points to
+        (ended(3 << 30, points_to=1 << 60), 3 << 30),
+        (ended(1, gap=100, points_to=1 << 60, small=77), 77),  # the record is nowhere
+        (ended(1, small=0xFFFFFFFF), 0xFFFFFFFF),  # the larger of both counts
+        (b"PK\5\6" + bytes(18), 0),
+        (b"PK\5\6" + bytes(17), None),
+        (b"PK\3\4" + bytes(100), None),
+        (b"", None),
+    ],
+)
+def test_a_zip64_record_counts_whatever_the_small_one_says(tmp_path: Path, content: bytes, size: int | None) -> None:
+    (tmp_path / "a.zip").write_bytes(content)
+    assert zip_directory_bytes(str(tmp_path / "a.zip")) == size
+
+
+def test_many_members_make_a_large_table_of_contents(tmp_path: Path) -> None:
+    content, size = zipped(70_000)  # more than fit into the small record, so that zipfile writes both
+    (tmp_path / "a.zip").write_bytes(content)
+    assert zip_directory_bytes(str(tmp_path / "a.zip")) == size

@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import os
-from typing import Any
+from typing import Any, Optional
 
 CHUNK = 16 << 20
 JSON_LIMIT = 128 << 20
@@ -13,6 +13,11 @@ JSON_VALUES = 8000000
 #: how far a compressed file of a user's may grow: so many times, and so much in any case
 GROWTH = 100
 GROWTH_FREE_BYTES = 1 << 30
+#: table of contents of a zip file: zipfile reads it whole and builds an object of about 500 bytes for each entry,
+#: which takes 46 bytes in the file, before anything can be asked
+ZIP_DIRECTORY_LIMIT = 32 << 20
+_ZIP_END, _ZIP_END_BYTES, _ZIP_COMMENT_BYTES = b"PK\x05\x06", 22, 1 << 16
+_ZIP64_LOCATOR, _ZIP64_LOCATOR_BYTES, _ZIP64_END, _ZIP64_END_BYTES = b"PK\x06\x07", 20, b"PK\x06\x06", 56
 
 
 class FormatError(Exception):
@@ -71,3 +76,30 @@ def sha256_file(path: str) -> str:
         for block in iter(lambda: stream.read(CHUNK), b""):
             digest.update(block)
     return digest.hexdigest()
+
+
+def zip_directory_bytes(path: str) -> Optional[int]:
+    """Size of a zip file's table of contents, the largest that any of its end records declares; None without one.
+
+    zipfile obeys a zip64 record wherever its locator stands, whatever the small record says. Some versions look for it
+    right before the locator, others where the locator points to; both places are asked.
+    """
+    size = os.path.getsize(path)
+    with open(path, "rb") as stream:
+        start = max(0, size - _ZIP_END_BYTES - _ZIP_COMMENT_BYTES)
+        stream.seek(start)
+        tail = stream.read(_ZIP_END_BYTES + _ZIP_COMMENT_BYTES)
+        at = tail.rfind(_ZIP_END)
+        if at < 0 or len(tail) - at < _ZIP_END_BYTES:
+            return None
+        found = [int.from_bytes(tail[at + 12 : at + 16], "little")]
+        locator_at = start + at - _ZIP64_LOCATOR_BYTES
+        stream.seek(max(0, locator_at))
+        locator = stream.read(_ZIP64_LOCATOR_BYTES)
+        if locator_at >= 0 and locator[:4] == _ZIP64_LOCATOR:
+            for place in (locator_at - _ZIP64_END_BYTES, int.from_bytes(locator[8:16], "little")):
+                stream.seek(min(max(0, place), size))
+                record = stream.read(_ZIP64_END_BYTES)
+                if record[:4] == _ZIP64_END:
+                    found.append(int.from_bytes(record[40:48], "little"))
+        return max(found)
