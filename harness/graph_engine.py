@@ -58,8 +58,11 @@ def export(plan: GraphPlan, progress: Any, command: list[str], *, fetch_python: 
 
 def read_op(plan: GraphPlan) -> tuple[dict[str, Any], dict[str, Path]]:
     """The operation that reads a graph, and the files it is given."""
-    choices, files = plan.choices, {"source": plan.inputs[0]}
-    source = "in/source" if plan.checkpoint is None else f"in/source/{plan.checkpoint.prefix.name}"
+    choices, files = plan.choices, {"source": plan.source}
+    source = "in/source"
+    if plan.checkpoint:
+        files = {f"source/{path.name}": path for path in plan.inputs}
+        source = f"in/source/{plan.checkpoint.prefix.name}"
     op: dict[str, Any] = {
         "op": plan.reader,
         "source": source,
@@ -84,14 +87,10 @@ def read_op(plan: GraphPlan) -> tuple[dict[str, Any], dict[str, Path]]:
 def _source_entry(plan: GraphPlan) -> dict[str, Any]:
     if plan.checkpoint is None:
         return {"file": plan.source.name, "bytes": plan.artifact.size_bytes, "sha256": plan.artifact.sha256}
-    prefix = plan.checkpoint.prefix
-    own = sorted(
-        p
-        for p in prefix.parent.iterdir()
-        if p.name == prefix.name or p.name.startswith((f"{prefix.name}.", f"{prefix.name}-"))
-    )
+    own = plan.inputs
     size = sum(path.stat().st_size for path in own)
-    return {"file": prefix.name, "bytes": size, "sha256": sha256_of_files((path.name, path) for path in own)}
+    digest = sha256_of_files((path.name, path) for path in own)
+    return {"file": plan.checkpoint.prefix.name, "bytes": size, "sha256": digest}
 
 
 def _export(stages: Stages, plan: GraphPlan, worker: Worker) -> Bundle:

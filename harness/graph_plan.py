@@ -10,7 +10,7 @@ from typing import Any
 
 from harness import envspec
 from harness.artifact import Artifact, Kind
-from harness.artifact.checkpoints import Checkpoint, find_checkpoint
+from harness.artifact.checkpoints import Checkpoint, checkpoint_files, find_checkpoint
 from harness.artifact.graph_candidates import Candidates, propose
 from harness.artifact.graph_messages import GraphFacts, read_graphs
 from harness.artifact.text import shown
@@ -88,7 +88,7 @@ class GraphPlan:
     @property
     def inputs(self) -> list[Path]:
         """The user's files that are read."""
-        return [self.checkpoint.folder] if self.checkpoint else [self.source]
+        return checkpoint_files(self.checkpoint.prefix) if self.checkpoint else [self.source]
 
     def as_json(self) -> dict[str, Any]:
         """The plan as data."""

@@ -64,6 +64,7 @@ class Job:
         What lies in the same run's folder is linked relatively: the folder still moves to its final place.
         """
         real, link, run = path.resolve(), self.folder / "in" / name, self.folder.parent.parent.resolve()
+        link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(os.path.relpath(real, link.parent.resolve()) if run in real.parents else real)
         return f"in/{name}"
 

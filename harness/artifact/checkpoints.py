@@ -19,15 +19,16 @@ _WEIGHTS_ONLY = (
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A checkpoint: ``prefix`` as TensorFlow names it, its meta graph, and its folder."""
+    """A checkpoint: ``prefix`` as TensorFlow names it, and its meta graph."""
 
     prefix: Path
     meta: Path
 
-    @property
-    def folder(self) -> Path:
-        """Where all of its files are."""
-        return self.prefix.parent
+
+def checkpoint_files(prefix: Path) -> list[Path]:
+    """The files of one checkpoint, in order of their names; of the first format too. Nothing else of their folder."""
+    own = re.compile(re.escape(prefix.name) + r"(\.index|\.meta|(\.data)?-\d{5}-of-\d{5})?", re.DOTALL)
+    return sorted(path for path in prefix.parent.iterdir() if own.fullmatch(path.name))
 
 
 def find_checkpoint(path: Path) -> Checkpoint:

@@ -12,6 +12,8 @@ import os
 import shutil
 import signal
 import socket
+import ssl
+import stat
 import struct
 import tarfile
 import tempfile
@@ -55,6 +57,8 @@ _LINE_BYTES, _EVENTS_BYTES, _LOG_BYTES = 1 << 16, 1 << 24, 1 << 24
 _READS = 64
 #: of what it leaves: files and folders together
 _MEMBERS = 100_000
+#: of folders in each other, on either way
+_DEPTH = 64
 # One byte at a time: whatever follows on standard input belongs to the supervisor.
 _WAIT = (
     "import os,sys\nwhile os.read(0,1) not in (b'\\n',b''): pass\n"
@@ -145,7 +149,7 @@ class Container:
         mount = Mount(target=ROOT, source=None, type="volume", driver_config=DriverConfig("local", options))
         command = ["python", "-s", "-B", "-c", _WAIT, "--serve", *([flavour] if flavour else [])]
         self.container = client.containers.create(
-            image, command, stdin_open=True, mounts=[mount], **settings(spec, limits)
+            image, command, stdin_open=True, mounts=[mount], use_config_proxy=False, **settings(spec, limits)
         )
         try:
             self.channel = channel = self.container.attach_socket(
@@ -232,7 +236,7 @@ class Container:
             try:
                 with os.fdopen(write, "wb") as sink, tarfile.open(fileobj=sink, mode="w|", dereference=True) as archive:
                     for path, name, writable in trees:
-                        _pack(archive, path, name, writable)
+                        _pack(archive, path, name, writable, within=self.limits.enforced)
             except BrokenPipeError:
                 pass  # the other side tells why it stopped to read
             except Exception as error:  # noqa: BLE001 - raised again below, in the thread that waits
@@ -244,6 +248,9 @@ class Container:
             with os.fdopen(read, "rb") as source:
                 self.container.put_archive(ROOT, iter(lambda: source.read(_CHUNK), b""))
         except APIError as error:
+            thread.join()
+            if failed:
+                raise failed[0] from error  # that is why the engine got half an archive
             if "no space" in str(error).lower():
                 raise HarnessError(
                     "no-space",
@@ -261,7 +268,7 @@ class Container:
         for _ in range(_READS):  # and no more: somebody has to look at the clock, whatever a worker writes
             try:
                 data = self.socket.recv(65536)
-            except BlockingIOError:
+            except (BlockingIOError, ssl.SSLWantReadError, TimeoutError):
                 return
             except OSError:
                 data = b""
@@ -372,58 +379,85 @@ class _EngineFault:
             ) from error
 
 
-def _pack(archive: tarfile.TarFile, path: Path, name: str, writable: bool) -> None:
-    """Add a tree; below ``in`` it is read-only for the worker."""
-
-    def prepared(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-        if "__pycache__" in member.name:
-            return None
-        below = member.name.removeprefix(name).strip("/").split("/")[0]
+def _pack(archive: tarfile.TarFile, path: Path, name: str, writable: bool, *, within: bool = False) -> None:
+    """Add a tree, links resolved; below ``in`` it is read-only for the worker. ``within``: see :func:`_tree`."""
+    for file, inner in _tree(path, name, within):
+        member = archive.gettarinfo(file, inner)
+        below = inner.removeprefix(name).strip("/").split("/")[0]
         mine = writable and below != "in"
         member.uid = member.gid = USER if mine else 0
         member.uname = member.gname = ""
         member.mode = (0o755 if member.isdir() else 0o644) if mine else (0o555 if member.isdir() else 0o444)
-        return member
+        if member.isreg():
+            with file.open("rb") as source:
+                archive.addfile(member, source)
+        else:
+            archive.addfile(member)
 
-    archive.add(path, name, filter=prepared)
+
+def _tree(
+    path: Path, name: str, within: bool, given: Path | None = None, above: tuple[Path, ...] = ()
+) -> Iterator[tuple[Path, str]]:
+    """Every folder and regular file of a tree, with its name in the archive.
+
+    Links in a job's folder are ours, and lead to what the user gave (``given``). ``within``: links in that are followed
+    to its own parts only, so that a folder from somewhere else takes no other file of this machine along.
+
+    Raises:
+        HarnessError: source-unreadable for links that lead elsewhere or round and round, and for devices, pipes and sockets.
+    """
+    real = path.resolve()
+    if path.is_symlink():
+        given = given or real
+        if within and not real.is_relative_to(given):
+            raise _not_taken(path, f"is a link that leads out of the model's folder, to {str(real)!r}")
+    try:
+        kind = path.stat().st_mode
+    except FileNotFoundError:
+        return  # a link to nothing is nothing in the container too
+    except OSError as error:
+        raise _not_taken(path, f"cannot be read ({error.strerror})") from error
+    if path.name == "__pycache__" and given is None:
+        return
+    if stat.S_ISDIR(kind):
+        if real in above or len(above) >= _DEPTH:
+            raise _not_taken(path, "is a folder that leads round and round, or too deep")
+        yield path, name
+        for child in sorted(path.iterdir()):
+            yield from _tree(child, f"{name}/{child.name}", within, given, (*above, real))
+    elif stat.S_ISREG(kind):
+        yield path, name
+    else:
+        raise _not_taken(path, "is neither a file nor a folder")
+
+
+def _not_taken(path: Path, why: str) -> HarnessError:
+    return HarnessError(
+        "source-unreadable",
+        f"{str(path)!r} {why}: it is not copied into the container.",
+        remedy="Take it out of the model's folder, or put a copy of the file there.",
+    )
 
 
 def _unpack(stream: Iterator[bytes], folder: Path, limit: int) -> None:
     """Write the regular files of a tar stream of unknown honesty below ``folder``.
 
     Raises:
-        HarnessError: worker-protocol for anything that is neither file nor folder, leaves ``folder``, or is too big.
+        HarnessError: worker-protocol for anything that is neither file nor folder, leaves ``folder``, or is too much.
     """
     with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as staging:
         left, count = limit, 0
-        with tarfile.open(fileobj=cast("IO[bytes]", _Stream(stream)), mode="r|") as archive:
-            for member in archive:
-                left -= member.size
-                count += 1
-                parts = Path(member.name).parts
-                if (
-                    not (member.isreg() or member.isdir())
-                    or ".." in parts
-                    or Path(member.name).is_absolute()
-                    or left < 0
-                    or count > _MEMBERS
-                ):
-                    why = (
-                        f"it would not fit into {limit / 1e9:.1f} GB"
-                        if left < 0
-                        else f"it left more than {_MEMBERS:,} files"
-                        if count > _MEMBERS
-                        else "only files and folders are taken"
-                    )
-                    raise HarnessError("worker-protocol", f"The container's {member.name!r} is refused: {why}.")
-                target = Path(staging, *parts)
-                if member.isdir():
-                    target.mkdir(parents=True, exist_ok=True)
-                    continue
-                source = archive.extractfile(member)
-                assert source is not None
-                with target.open("xb") as sink:
-                    shutil.copyfileobj(source, sink, _CHUNK)
+        try:
+            with tarfile.open(fileobj=cast("IO[bytes]", _Stream(stream)), mode="r|") as archive:
+                for member in archive:
+                    left, count = left - member.size, count + 1
+                    if why := _why_not(member, left, count, limit):
+                        raise HarnessError("worker-protocol", f"The container's {member.name!r} is refused: {why}.")
+                    _take(archive, member, Path(staging, member.name))
+        except (tarfile.TarError, ValueError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+            raise HarnessError(
+                "worker-protocol", f"What the container gave is no whole archive of its results: {error}."
+            ) from error
         for _ in stream:
             pass  # the padding at the end: what is left unread keeps the connection open
         for made in Path(staging).iterdir():
@@ -431,6 +465,30 @@ def _unpack(stream: Iterator[bytes], folder: Path, limit: int) -> None:
             if final.is_dir():
                 shutil.rmtree(final)
             os.replace(made, final)
+
+
+def _why_not(member: tarfile.TarInfo, left: int, count: int, limit: int) -> str | None:
+    """Why a member of an archive is not taken, or None."""
+    path = Path(member.name)
+    if not (member.isreg() or member.isdir()) or ".." in path.parts or path.is_absolute():
+        return "only files and folders are taken"
+    if left < 0:
+        return f"it would not fit into {limit / 1e9:.1f} GB"
+    if count > _MEMBERS:
+        return f"it left more than {_MEMBERS:,} files"
+    if len(path.parts) > _DEPTH:
+        return f"it left more than {_DEPTH} folders in each other"
+    return None
+
+
+def _take(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
+    if member.isdir():
+        target.mkdir(parents=True, exist_ok=True)
+        return
+    source = archive.extractfile(member)
+    assert source is not None
+    with target.open("xb") as sink:
+        shutil.copyfileobj(source, sink, _CHUNK)
 
 
 class _Stream:

@@ -21,8 +21,8 @@ import docker
 from docker.errors import APIError, BuildError, ImageNotFound
 from docker.types import LogConfig
 
-from harness.backends.base import Installed, Limits, Progress, Running, silent
-from harness.backends.container import ENGINE_ERRORS, LABEL, OWNER, Container, owner, settings
+from harness.backends.base import WORKER_FOLDER, Installed, Limits, Progress, Running, silent
+from harness.backends.container import ENGINE_ERRORS, LABEL, OWNER, USER, Container, owner, settings
 from harness.backends.venvbuild import SMOKE
 from harness.envspec import EnvSpec, envs_folder
 from harness.errors import HarnessError
@@ -65,15 +65,23 @@ class DockerEnvironment:
             return None  # the engine does not answer
 
     def replay(self, folder: Path) -> str:
-        """See :class:`harness.backends.base.Environment`; without the limits that a run sets."""
-        from harness.backends.base import WORKER_FOLDER
-
-        volumes = ["-v", f"{folder}:{folder}", "-v", f"{WORKER_FOLDER}:/worker:ro"]
-        user = ["--user", f"{os.getuid()}:{os.getgid()}", "--network", "none"]
+        """See :class:`harness.backends.base.Environment`; files go in as they do in a run, and the log comes out."""
+        held = ["--network", "none", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
         variables = [part for item in self.spec.variables.items() for part in ("-e", "=".join(item))]
-        return shlex.join(
-            ["docker", "run", "--rm", *user, *volumes, *variables, self.image, "python", "-sB", "/worker", str(folder)]
-        )
+        inside = f"cd /tmp && tar x && python -sB worker {shlex.quote(folder.name)}; cat {shlex.quote(folder.name)}/worker.log"
+        pack = [
+            "tar",
+            "-C",
+            str(folder.parent),
+            "-ch",
+            folder.name,
+            "-C",
+            str(WORKER_FOLDER.parent),
+            WORKER_FOLDER.name,
+        ]
+        user = ["--user", f"{USER}:{USER}", "-e", "HOME=/tmp"]
+        run = ["docker", "run", "--rm", "-i", *user, *held, *variables, self.image, "sh", "-c", inside]
+        return f"{shlex.join(pack)} | {shlex.join(run)}"
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import numpy as np
 
 import harness
 from harness import engine, matching, report
+from harness.artifact.checkpoints import checkpoint_files
 from harness.backends import Progress
 from harness.bundle import Bundle
 from harness.engine import Outcome, Stages
@@ -107,9 +108,8 @@ class _Load:
         for number, (path, _, form) in enumerate(self.plan.sources):
             if form == "checkpoint":
                 inner = f"{number}"
-                for part in path.parent.iterdir():
-                    if part.name.startswith(path.name + ".") or part == path:
-                        files[inner + part.name.removeprefix(path.name)] = part
+                for part in checkpoint_files(path):
+                    files[inner + part.name.removeprefix(path.name)] = part
             else:
                 inner = f"{number}{path.suffix.lower()}"
                 files[inner] = path

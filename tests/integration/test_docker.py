@@ -373,6 +373,38 @@ def nothing_left(client: docker.DockerClient, pid: int) -> None:
     assert not ours(client, pid)
 
 
+def test_an_engine_behind_tls_is_used(
+    image: Callable[[str], Environment], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``DOCKER_HOST`` on another machine: what comes over TLS may be there without the socket saying so."""
+    image("tf1.15")
+    both = tmp_path / "ca.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=engine"]
+    made += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(tmp_path / "key.pem"), "-out", str(both)]
+    subprocess.run(made, check=True, capture_output=True)
+    shutil.copy(both, tmp_path / "cert.pem")
+    (tmp_path / "server.pem").write_bytes((tmp_path / "key.pem").read_bytes() + both.read_bytes())
+    command = [sys.executable, PROXY, "-", tmp_path / "server.pem"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            port = int(process.stdout.readline())
+            for name, value in {
+                "HOST": f"tcp://127.0.0.1:{port}",
+                "TLS_VERIFY": "1",
+                "CERT_PATH": str(tmp_path),
+            }.items():
+                monkeypatch.setenv(f"DOCKER_{name}", value)
+            for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+                monkeypatch.delenv(name, raising=False)  # the client's library puts these before the engine's own
+            job = Job.create(tmp_path / "jobs", "trial")
+            job.ops.append({"op": "check", "flavour": "tf.keras"})
+            with Worker(image("tf1.15"), tmp_path / "scratch", flavour="tf.keras") as worker:
+                assert worker.run(job, timeout_s=120).results[0]["tensorflow"] == "1.15.5"
+        finally:
+            process.kill()
+
+
 def test_an_engine_that_stops_in_the_middle_is_named(
     image: Callable[[str], Environment], rich_model: Callable[[str], Path], proxy: tuple[int, dict[str, str]],
     client: docker.DockerClient, tmp_path: Path,

@@ -74,6 +74,19 @@ def test_files_without_end_are_refused(tmp_path: Path, monkeypatch: pytest.Monke
     assert not list(tmp_path.iterdir())
 
 
+def test_folders_without_end_and_half_an_archive_are_refused(tmp_path: Path) -> None:
+    deep = "/".join(["d"] * 65)
+    with pytest.raises(HarnessError, match="more than 64 folders"):
+        container._unpack(packed((member(deep, tarfile.DIRTYPE), b"")), tmp_path, 1000)
+    whole = b"".join(packed((member("a", size=2000), b"x" * 2000)))
+    for stream in ([whole[:700]], [], [b"\0garbage" * 100]):
+        with pytest.raises(HarnessError, match="no whole archive"):
+            container._unpack(iter(stream), tmp_path, 10_000)
+    with pytest.raises(HarnessError, match="no whole archive"):
+        container._unpack(packed((member("a"), b""), (member("a/b"), b"")), tmp_path, 1000)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
@@ -115,6 +128,54 @@ def test_what_a_job_is_given_belongs_to_root_and_links_are_resolved(tmp_path: Pa
     assert found["jobs/one/in/model.h5"] == (tarfile.REGTYPE, 0, "0o444")
     assert found["jobs/one/in"] == (tarfile.DIRTYPE, 0, "0o555")
     assert found["jobs/one/out"] == (tarfile.DIRTYPE, USER, "0o755")
+
+
+def trees(folder: Path, *, within: bool) -> set[str]:
+    return {name for _, name in container._tree(folder, "job", within)}
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> Path:
+    """A job that is given a folder with a link in it, to its own part."""
+    (tmp_path / "model" / "assets").mkdir(parents=True)
+    (tmp_path / "model" / "assets" / "words").write_text("w")
+    (tmp_path / "model" / "same").symlink_to("assets/words")
+    (tmp_path / "secret").write_text("s")
+    (tmp_path / "job" / "in").mkdir(parents=True)
+    (tmp_path / "job" / "in" / "source").symlink_to(tmp_path / "model")
+    return tmp_path / "job"
+
+
+def test_links_out_of_a_model_take_nothing_along(given: Path) -> None:
+    inside = {
+        "job",
+        "job/in",
+        "job/in/source",
+        "job/in/source/assets",
+        "job/in/source/assets/words",
+        "job/in/source/same",
+    }
+    assert trees(given, within=True) == inside
+    (given.parent / "model" / "none").symlink_to("nowhere")
+    assert trees(given, within=True) == inside
+    (given.parent / "model" / "out").symlink_to("../secret")
+    assert trees(given, within=False) == {*inside, "job/in/source/out"}
+    with pytest.raises(HarnessError, match="leads out of the model's folder") as caught:
+        trees(given, within=True)
+    assert caught.value.code == "source-unreadable"
+    assert "secret" in caught.value.message
+
+
+@pytest.mark.parametrize("within", [True, False])
+def test_what_has_no_end_is_not_copied(given: Path, within: bool) -> None:
+    model = given.parent / "model"
+    (model / "round").symlink_to(".")
+    with pytest.raises(HarnessError, match="round and round"):
+        trees(given, within=within)
+    (model / "round").unlink()
+    os.mkfifo(model / "pipe")
+    with pytest.raises(HarnessError, match="neither a file nor a folder"):
+        trees(given, within=within)
 
 
 def test_every_container_is_cut_off(specs: dict[str, EnvSpec]) -> None:

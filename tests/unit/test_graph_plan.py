@@ -8,7 +8,7 @@ import pytest
 
 from harness import graph_plan
 from harness.artifact import sniff
-from harness.artifact.checkpoints import find_checkpoint
+from harness.artifact.checkpoints import checkpoint_files, find_checkpoint
 from harness.artifact.graph_candidates import named, propose
 from harness.artifact.graph_messages import GraphFacts, GraphNode, read_graphs
 from harness.artifact.wire import WireError
@@ -186,3 +186,11 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
     checkpoint(tmp_path, "m.data-00000-of-00003", "m.data-00002-of-00003")
     with refused("source-weights-only"):
         find_checkpoint(tmp_path / "m.index")
+
+
+def test_a_checkpoint_is_its_own_files_only(tmp_path: Path) -> None:
+    """Its folder may hold other checkpoints, and whatever else a home folder has."""
+    own = {"m-1.index", "m-1.meta", "m-1.data-00000-of-00002", "m-1.data-00001-of-00002", "m-1", "m-1-00000-of-00001"}
+    for name in own | {"m-10.index", "m-1-2.meta", "m-1.py", "m-1.data", "checkpoint", "secret", "m.index"}:
+        (tmp_path / name).touch()
+    assert {path.name for path in checkpoint_files(tmp_path / "m-1")} == own
