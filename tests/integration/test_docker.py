@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from typing import Any
 import docker
 import pytest
 from command_line import SCRIPTS, Done, Harness, Run, end, start
-from fault_table import record, row, said
+from fault_table import observed, plain, record, row, said
 
 from harness import backends, envspec
 from harness.backends import Environment, VenvEnvironment
@@ -208,6 +209,9 @@ def test_a_hostile_lambda_is_contained(
         assert (name, done.status, error["code"]) == (name, status, code), done.text
         assert word in " ".join([error["message"], *error["details"]]), name
         assert not (tmp_path / name / "bundle").exists()
+        if fault := {"memory-exhausted": "out of memory", "worker-timeout": "time limit"}.get(code):
+            message = re.sub("last step was: [^.]*", "last step was: …", plain(error["message"], tmp_path))
+            record(observed(fault, "export", done.status, code, message, "docker"))
     for process in runs.values():
         assert not ours(client, process.pid)
     assert not Path("/usr/local/lib/written_by_a_lambda").exists()
@@ -442,6 +446,33 @@ def test_an_engine_that_stops_while_it_builds_is_named(
                     client.images.remove(tag)
         client.images.remove("stopped-in-the-middle:3.7")
     record(row("engine stopped", "environment build", done, tmp_path, "docker"))
+
+
+@pytest.mark.parametrize(
+    ("fault", "signal_name", "status"),
+    [("Ctrl-C", "SIGINT", 130), ("cancelled (SIGTERM)", "SIGTERM", 143), ("host killed", "SIGKILL", -9)],
+)
+def test_a_host_that_ends_takes_its_container_along(
+    fault: str, signal_name: str, status: int, image: Callable[[str], Environment], rich_model: Callable[[str], Path],
+    client: docker.DockerClient, tmp_path: Path,
+) -> None:  # fmt: skip
+    image("tf1.15")
+    call = ("export", rich_model("tf1.15"), "--backend", "docker", "--out", tmp_path / "out")
+    done = faulty("submit:export", f"host:{signal_name}", *call, cwd=tmp_path, environ={})
+    assert done.status == status, done.text
+    assert not (tmp_path / "out").exists()
+    nothing_left(client, done.pid)
+    record(row(fault, "export", done, tmp_path, "docker"))
+
+
+def test_a_job_that_does_not_fit_is_named(
+    run: Harness, image: Callable[[str], Environment], rich_model: Callable[[str], Path], tmp_path: Path
+) -> None:
+    image("tf1.15")
+    call = ("export", rich_model("tf1.15"), "--backend", "docker", "--storage", "1M", "--out", tmp_path / "out")
+    done = run(*call)
+    assert (done.status, said(done, tmp_path)[0]) == (5, "no-space"), done.text
+    record(row("disk full", "export", done, tmp_path, "docker"))
 
 
 def test_a_worker_killed_in_its_container_is_told(
