@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import shlex
 import tarfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ from docker.types import LogConfig
 
 from harness.backends.base import WORKER_FOLDER, Installed, Limits, Progress, Running, silent
 from harness.backends.container import ENGINE_ERRORS, LABEL, OWNER, USER, Container, owner, settings
+from harness.backends.engines import TIMEOUT_S, connect, engine, refused, short
 from harness.backends.venvbuild import SMOKE
+from harness.backends.venvcheck import LISTED, summary, version_findings
 from harness.envspec import EnvSpec, envs_folder
 from harness.errors import HarnessError
 
@@ -34,7 +37,6 @@ REPOSITORY = "tf-migration-harness"
 BASE_VARIABLE = "HARNESS_PYTHON_IMAGE"
 #: passed to the build, so that a mirror of the package index can be named
 _INDEX = {"PIP_INDEX_URL": "UV_DEFAULT_INDEX", "PIP_EXTRA_INDEX_URL": "UV_INDEX", "PIP_TRUSTED_HOST": ""}
-_TIMEOUT_S = 3600
 _TAIL_LINES = 20
 
 
@@ -55,7 +57,16 @@ class DockerEnvironment:
     def start(self, scratch: Path, flavour: str, limits: Limits) -> Running:
         """See :class:`harness.backends.base.Environment`."""
         with engine(keep=True) as client:
-            return Container(client, self.image, self.spec, scratch, flavour, limits)
+            try:
+                return Container(client, self.image, self.spec, scratch, flavour, limits)
+            except ImageNotFound as error:
+                raise HarnessError(
+                    "environment-unhealthy",
+                    f"The image {self.image} is no longer on the Docker engine.",
+                    remedy=f"Run again: it is built again (`envs create {self.spec.name} --backend docker`).",
+                ) from error
+            except APIError as error:
+                raise _not_accepted(limits, error) from error
 
     def damage(self) -> str | None:
         """See :class:`harness.backends.base.Environment`: whether a first model runs in the image."""
@@ -84,31 +95,6 @@ class DockerEnvironment:
         return f"{shlex.join(pack)} | {shlex.join(run)}"
 
 
-@contextmanager
-def engine(*, keep: bool = False) -> Iterator[docker.DockerClient]:
-    """The engine that ``DOCKER_HOST`` or the current user's settings name; ``keep`` leaves the connection open.
-
-    Raises:
-        HarnessError: environment-backend-missing when it does not answer, or stops answering.
-    """
-    client = None
-    try:
-        client = docker.from_env(timeout=_TIMEOUT_S)
-        yield client
-    except ENGINE_ERRORS as error:
-        if isinstance(error, APIError | ImageNotFound) and error.status_code not in (None, 500, 502, 503):
-            raise
-        raise HarnessError(
-            "environment-backend-missing",
-            f"The Docker engine does not answer: {_short(error)}",
-            remedy="Start it (`docker info` must work for your user, DOCKER_HOST names another one), or use"
-            " `--backend venv`.",
-        ) from error
-    finally:
-        if client is not None and not keep:
-            client.close()
-
-
 @dataclass(frozen=True)
 class DockerBackend:
     """Images of the engine that answers to ``docker``."""
@@ -122,13 +108,13 @@ class DockerBackend:
     def why_unavailable(self) -> str | None:
         """Why no container can be run from here, or None."""
         try:
-            client = docker.from_env(timeout=20)
+            client = connect(20)
             try:
                 client.ping()
             finally:
                 client.close()
         except ENGINE_ERRORS as error:
-            return f"the Docker engine does not answer ({_short(error)})."
+            return f"the Docker engine does not answer ({short(error)})."
         return None
 
     def find(self, spec: EnvSpec) -> DockerEnvironment | None:
@@ -142,11 +128,11 @@ class DockerBackend:
         return DockerEnvironment(spec=spec, key=key, image=_tag(spec, key))
 
     def check(self, spec: EnvSpec) -> str | None:
-        """What is wrong with the image of ``spec``, or None: the versions of all packages, and a first model."""
+        """What is wrong with the image of ``spec``, or None: versions and files of all packages, and a first model."""
         environment = self.find(spec)
         if environment is None:
             return f"there is no image {_tag(spec, image_key(spec))}"
-        return first_model(spec, environment.image)
+        return packages(spec, environment.image) or first_model(spec, environment.image)
 
     def create(self, spec: EnvSpec, progress: Progress = silent, *, fetch_python: bool = False) -> DockerEnvironment:  # noqa: ARG002 - an image brings its own
         """The image of ``spec``, built now unless it is there. The engine builds equal steps once.
@@ -180,60 +166,115 @@ class DockerBackend:
                 _follow(spec, line, log, progress)
             client.images.get(_tag(spec, key))
         except (APIError, BuildError, ImageNotFound) as error:
-            raise _failed(spec, arguments["PYTHON_IMAGE"], _short(error), log) from error
+            raise _failed(spec, arguments["PYTHON_IMAGE"], short(error), log) from error
 
     def remove(self, spec: EnvSpec) -> bool:
         """Whether there was anything to remove; also removes the images of older lock files."""
         with engine() as client:
             images = client.images.list(filters={"label": f"{NAME}={spec.name}"})
-            for image in images:
-                client.images.remove(image.id, force=True)
-        return bool(images)
+            gone = [_untag(client, tag) for image in images for tag in _own_tags(image, spec.name)]
+        return any(gone)
 
     def installed(self) -> list[Installed]:
         """Every environment's image on this engine, with its size."""
         with engine() as client:
             images = client.images.list(filters={"label": NAME})
         return [
-            Installed(name=i.labels[NAME], key=i.labels.get(KEY, ""), path=Path(i.tags[0]), size_bytes=i.attrs["Size"])
+            Installed(name=i.labels[NAME], key=i.labels.get(KEY, ""), path=Path(tag), size_bytes=i.attrs["Size"])
             for i in sorted(images, key=lambda i: str(i.labels[NAME]))
-            if i.tags
+            for tag in _own_tags(i, i.labels[NAME])[:1]
         ]
 
     def prune(self, specs: Iterable[EnvSpec]) -> list[str]:
         """Remove the images of older locks, and containers that a killed run left; returns names."""
         gone, current = [], {image_key(spec) for spec in specs}
         with engine() as client:
-            for container in client.containers.list(all=True, filters={"label": LABEL, "status": "exited"}):
-                if _owner_runs(str(container.labels.get(OWNER))):
-                    continue  # it is about to read how its container ended
+            ended = ["created", "exited", "dead"]
+            for container in client.containers.list(all=True, filters={"label": LABEL, "status": ended}):
+                if _in_use(container):
+                    continue  # it is about to start, or somebody is about to read how it ended
                 container.remove(v=True, force=True)
                 gone.append(container.name)
             for image in client.images.list(filters={"label": NAME}):
                 if image.labels.get(KEY) not in current:
-                    client.images.remove(image.id, force=True)
-                    gone.append(image.tags[0] if image.tags else image.id)
+                    gone += [tag for tag in _own_tags(image, image.labels[NAME]) if _untag(client, tag)]
         return gone
 
 
-def _owner_runs(value: str) -> bool:
-    """Whether the process that a container belongs to runs on this machine."""
-    pid = value.rpartition(":")[2]
-    return pid.isdecimal() and value == owner(int(pid)) and Path("/proc", pid).exists()
+def _own_tags(image: Any, name: str) -> list[str]:
+    """The tags by which an image is ours; images that users make from ours inherit the labels, and are theirs."""
+    return [tag for tag in image.tags if tag.startswith(f"{REPOSITORY}/{name}:")]
+
+
+def _untag(client: docker.DockerClient, tag: str) -> bool:
+    """Delete an image, or where others are made from it or it has other tags, its name only; False: it was gone."""
+    try:
+        client.images.remove(tag, force=True)
+    except ImageNotFound:
+        return False
+    return True
+
+
+def _in_use(container: Any) -> bool:
+    """Whether the process that a container belongs to runs; of another machine's, whether it may."""
+    host, _, pid = str(container.labels.get(OWNER)).rpartition(":")
+    if host == owner(0).rpartition(":")[0]:
+        return pid.isdecimal() and Path("/proc", pid).exists()
+    made = datetime.fromisoformat(str(container.attrs["Created"]).partition(".")[0].removesuffix("Z") + "+00:00")
+    return container.status == "created" and (datetime.now(UTC) - made).total_seconds() < TIMEOUT_S
+
+
+def _not_accepted(limits: Limits, error: APIError) -> HarnessError:
+    """An engine's refusal to make or start a container: of the limits that were given, if there are any."""
+    given = {"--memory": limits.memory, "--storage": limits.storage, "--cpus": limits.cpus}
+    options = [name for name, value in given.items() if value is not None]
+    late = error.status_code == 500 and "cgroup" in str(error.explanation)  # some limits are only tried at the start
+    if not options or not (late or error.status_code == 400):
+        return refused(error)
+    return HarnessError(
+        "usage",
+        f"The Docker engine does not accept a container with {', '.join(options)} as given: {short(error)}",
+        remedy=f"Give another value to {' or '.join(options)}, or leave it out.",
+    )
+
+
+def packages(spec: EnvSpec, image: str) -> str | None:
+    """How the packages in an image differ from the lock, or None. Raises as :func:`engine`."""
+    status, said, complaint = _output(spec, image, ["-c", LISTED])
+    try:
+        found = json.loads(said)
+        findings = [*version_findings(spec, map(str, found["packages"])), *map(str, found["files"])]
+    except (ValueError, TypeError, KeyError):
+        return f"its packages cannot be listed (exit status {status}): {_last_line(complaint)}"
+    return summary(findings)
 
 
 def first_model(spec: EnvSpec, image: str) -> str | None:
     """Why a first model does not run in an image, or None. Raises as :func:`engine`."""
+    status, _, complaint = _output(spec, image, ["-c", SMOKE, spec.keras_flavour, spec.tensorflow])
+    return f"a first model does not run in it: {_last_line(complaint)}" if status else None
+
+
+def _output(spec: EnvSpec, image: str, arguments: list[str]) -> tuple[int, str, str]:
+    """Exit status, output and errors of a Python program in an image, cut off as a worker is.
+
+    The library's own ``run`` would fetch an image that is gone from a registry, where anybody may have its name.
+    """
+    # A worker's own words go to the host; these are kept by the engine until they are read.
+    how = {**settings(spec, Limits()), "log_config": LogConfig(type="json-file"), "use_config_proxy": False}
     with engine() as client:
-        command = ["python", "-s", "-B", "-c", SMOKE, spec.keras_flavour, spec.tensorflow]
-        # A worker's own words go to the host; these are kept by the engine until they are read.
-        how = {**settings(spec, Limits()), "log_config": LogConfig(type="json-file")}
+        container = client.containers.create(image, ["python", "-s", "-B", *arguments], **how)
         try:
-            client.containers.run(image, command, remove=True, **how)
-        except docker.errors.ContainerError as error:
-            lines = error.stderr.decode("utf-8", "replace").strip().splitlines() or ["it says nothing"]
-            return f"a first model does not run in it: {lines[-1]}"
-    return None
+            container.start()
+            status = int(container.wait(timeout=TIMEOUT_S)["StatusCode"])
+            out, errors = (container.logs(stdout=s, stderr=not s).decode("utf-8", "replace") for s in (True, False))
+        finally:
+            container.remove(v=True, force=True)
+    return status, out, errors
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["it says nothing"])[-1]
 
 
 def base_image(spec: EnvSpec) -> str:
@@ -292,7 +333,3 @@ def _failed(spec: EnvSpec, base: str, why: str, log: list[str]) -> HarnessError:
             " made offline: see docs/containers.md); a package index is named with PIP_INDEX_URL."
         ),
     )
-
-
-def _short(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
@@ -17,6 +17,29 @@ _LOCKED = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 # TensorFlow itself takes seconds to import and was run when the environment was built.
 _IMPORTS = "import h5py, numpy, sys; sys.exit(sys.version_info[:2] != tuple(map(int, sys.argv[1].split('.'))))"
 _SHOWN = 5
+#: the same look for any Python from 3.6 on, at the packages that it would import itself
+LISTED = """
+import csv, json, os, sys
+packages, files = [], []
+for folder in [path for path in sys.path if os.path.isdir(path)]:
+    for name in sorted(os.listdir(folder)):
+        if not name.endswith(".dist-info"):
+            continue
+        packages.append(name[: -len(".dist-info")])
+        record = os.path.join(folder, name, "RECORD")
+        if not os.path.exists(record):
+            continue
+        with open(record, encoding="utf-8", newline="") as rows:
+            for path, _, size in csv.reader(rows):
+                if not size or path.startswith(("..", "/")) or path.endswith(".pyc"):
+                    continue
+                whole = os.path.join(folder, path)
+                if not os.path.exists(whole):
+                    files.append(whole + " is missing")
+                elif os.path.getsize(whole) != int(size):
+                    files.append("%s has %d bytes, %s expected" % (whole, os.path.getsize(whole), size))
+print(json.dumps({"packages": packages, "files": files[:100]}))
+"""
 
 
 def locked_versions(lock_text: str) -> dict[str, Version]:
@@ -27,23 +50,28 @@ def locked_versions(lock_text: str) -> dict[str, Version]:
 def what_is_wrong(spec: EnvSpec, folder: Path) -> str | None:
     """The first findings about the environment in ``folder`` as one sentence, or None when there are none."""
     packages = folder / "lib" / f"python{spec.python}" / "site-packages"
-    findings = [*_version_findings(spec, packages), *_file_findings(packages)]
-    if not findings:
-        findings = _import_findings(spec, folder / "bin" / "python")
+    names = (found.name.removesuffix(".dist-info") for found in packages.glob("*.dist-info"))
+    findings = [*version_findings(spec, names), *_file_findings(packages)]
+    return summary(findings or _import_findings(spec, folder / "bin" / "python"))
+
+
+def summary(findings: list[str]) -> str | None:
+    """The first findings as one sentence, or None when there are none."""
     more = len(findings) - _SHOWN
     return "; ".join([*findings[:_SHOWN], *([f"and {more} more"] if more > 0 else [])]) or None
 
 
-def _version_findings(spec: EnvSpec, packages: Path) -> Iterator[str]:
+def version_findings(spec: EnvSpec, names: Iterable[str]) -> Iterator[str]:
+    """How distributions differ from the lock; each as NAME-VERSION, in the order in which Python looks for them."""
     installed: dict[str, Version] = {}
-    for folder in packages.glob("*.dist-info"):
-        stem, _, found = folder.name.removesuffix(".dist-info").partition("-")
-        installed[canonicalize_name(stem)] = Version(found)
-    for name, version in locked_versions(spec.lock_text()).items():
+    for found in names:
+        name, _, version = found.partition("-")
+        installed.setdefault(canonicalize_name(name), Version(version))
+    for name, locked in locked_versions(spec.lock_text()).items():
         if name not in installed:
-            yield f"{name} {version} is not installed"
-        elif installed[name] != version:
-            yield f"{name} is {installed[name]}, the lock file says {version}"
+            yield f"{name} {locked} is not installed"
+        elif installed[name] != locked:
+            yield f"{name} is {installed[name]}, the lock file says {locked}"
 
 
 def _file_findings(packages: Path) -> Iterator[str]:

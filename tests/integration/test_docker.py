@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -24,8 +26,9 @@ from fault_table import observed, plain, record, row, said
 from harness import backends, envspec
 from harness.backends import Environment, VenvEnvironment
 from harness.backends.base import Limits
-from harness.backends.container import OWNER, owner
-from harness.backends.docker import NAME, DockerBackend, DockerEnvironment
+from harness.backends.container import LABEL, OWNER, owner
+from harness.backends.docker import NAME, DockerBackend, DockerEnvironment, packages
+from harness.backends.engines import connect, engine
 from harness.envspec import EnvSpec
 from harness.errors import HarnessError
 from harness.job import Job, Worker
@@ -49,6 +52,12 @@ def base() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         if "HARNESS_PYTHON_IMAGE" not in os.environ:
             patch.setenv("HARNESS_PYTHON_IMAGE", OFFLINE)
+            with engine() as client:
+                if missing := [v for v in ("3.7", "3.13") if not client.images.list(OFFLINE.replace("{python}", v))]:
+                    make = " && ".join(f".ci/offline-base {version}" for version in missing)
+                    pytest.skip(
+                        f"There is no base for images: {make}, or set HARNESS_PYTHON_IMAGE=python:{{python}}-slim"
+                    )
         yield
 
 
@@ -98,7 +107,16 @@ def test_images_of_older_locks_are_pruned(client: docker.DockerClient, image: Ca
         rm=True, labels={NAME: "tf1.15", "tf-migration-harness.key": "0" * 16}, tag="tf-migration-harness/tf1.15:old",
     )  # fmt: skip
     assert "tf-migration-harness/tf1.15:old" in old.tags
-    assert "tf-migration-harness/tf1.15:old" in DockerBackend().prune(specs.values())
+    theirs, _ = client.images.build(
+        fileobj=io.BytesIO(f"FROM {old.id}\nUSER 1".encode()), rm=True, tag="made-from-ours:1"
+    )
+    never = client.containers.create(kept.where, "true", labels={LABEL: "worker", OWNER: owner(4_000_000)})
+    try:
+        gone = DockerBackend().prune(specs.values())
+        assert {"tf-migration-harness/tf1.15:old", never.name} <= set(gone)
+        assert client.images.get("made-from-ours:1").id == theirs.id  # it has our labels, and is the user's
+    finally:
+        client.images.remove("made-from-ours:1")
     assert DockerBackend().find(kept.spec) == kept
 
 
@@ -109,6 +127,41 @@ def test_a_base_that_is_not_there_is_named(specs: dict[str, EnvSpec], monkeypatc
     assert caught.value.code == "environment-build-failed"
     assert "localhost:1/none:3.7" in caught.value.message
     assert "HARNESS_PYTHON_IMAGE" in caught.value.remedy
+
+
+def test_what_the_engine_does_not_start_is_said_by_name(image: Callable[[str], Environment], tmp_path: Path) -> None:
+    sound = image("tf1.15")
+    assert isinstance(sound, DockerEnvironment)
+    for environment, limits, code, word in (
+        (replace(sound, image="tf-migration-harness/tf1.15:gone"), Limits(), "environment-unhealthy", "no longer"),
+        (sound, Limits(memory=1 << 20), "usage", "--memory"),
+        (sound, Limits(cpus=0.001), "usage", "--cpus"),
+    ):
+        (tmp_path / code / word).mkdir(parents=True)
+        with pytest.raises(HarnessError) as caught:
+            Worker(environment, tmp_path / code / word / "scratch", flavour="", limits=limits)
+        assert caught.value.code == code
+        assert word in str(caught.value)
+
+
+def test_the_current_context_names_the_engine(
+    proxy: tuple[int, dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = hashlib.sha256(b"other").hexdigest()
+    folder = tmp_path / "config" / "contexts" / "meta" / number
+    folder.mkdir(parents=True)
+    endpoint = {"Host": proxy[1]["DOCKER_HOST"], "SkipTLSVerify": False}
+    (folder / "meta.json").write_text(json.dumps({"Name": "other", "Metadata": {}, "Endpoints": {"docker": endpoint}}))
+    (tmp_path / "config" / "config.json").write_text(json.dumps({"currentContext": "other"}))
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "config"))
+    client = connect(20)
+    assert client.ping()
+    client.close()
+    os.kill(proxy[0], signal.SIGKILL)
+    with pytest.raises(HarnessError, match="does not answer"), engine() as client:
+        client.ping()
 
 
 #: what a hostile program tries, and what it must find
@@ -500,6 +553,7 @@ def test_a_damaged_image_is_named(
         job.ops.append({"op": "check", "flavour": "tf.keras"})
         with Worker(broken, tmp_path / "scratch", flavour="tf.keras") as worker, pytest.raises(HarnessError) as caught:
             worker.run(job, timeout_s=120)
+        assert "umath" in str(packages(sound.spec, "damaged-image:1"))
     finally:
         client.images.remove("damaged-image:1", force=True)
     assert caught.value.code == "environment-unhealthy"
