@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.markup import escape
 
 import harness
 from harness import artifact, graph_plan
 from harness.backends.base import Limits
+from harness.console import Console, lost, plain, quoted, say
 from harness.errors import Exit, HarnessError
 from harness.graph_plan import GraphPlan
 from harness.plan import (
@@ -35,7 +34,7 @@ from harness.plan import (
 from harness.supplied import Supplied
 
 #: where a person reads; results for programs go to standard output only with --json
-console = Console(stderr=False)
+console = Console()
 
 
 def _size(_context: click.Context, _option: click.Parameter, value: str | None) -> int | None:
@@ -84,13 +83,12 @@ def _ended_by(number: int, _frame: object) -> None:
 def _guarded(arguments: list[str]) -> int:
     """The exit status of a command line; every error becomes a message, never a bare traceback."""
     try:
-        status = cli.main(args=arguments, prog_name="python -m harness", standalone_mode=False)
-        return int(status or 0)
+        return run(arguments)
     except HarnessError as error:
         _print_error(error)
         return int(error.kind.exit_status)
     except click.ClickException as error:
-        error.show()
+        _print_usage(error)
         return int(Exit.USAGE)
     except _SignalledError as error:
         Console(stderr=True).print(f"Ended by {error.number.name}. Nothing half-written was left.")
@@ -99,17 +97,41 @@ def _guarded(arguments: list[str]) -> int:
         Console(stderr=True).print("Interrupted. Nothing half-written was left.")
         return int(Exit.INTERRUPTED)
     except Exception:  # noqa: BLE001 - the last resort: a bug ends with its documented status too
-        Console(stderr=True).print("An internal error; please report it:", style="bold red")
-        traceback.print_exc()
+        err = Console(stderr=True)
+        err.print("An internal error; please report it:", style="bold red")
+        err.print(traceback.format_exc(), markup=False, highlight=False, soft_wrap=True, end="")
         return int(Exit.INTERNAL)
+
+
+def run(arguments: list[str]) -> int:
+    """The exit status of a command line; its arguments are what the report says of it. Raises what the command raises."""
+    try:
+        with cli.make_context("python -m harness", list(arguments), obj=arguments) as context:
+            return int(cli.invoke(context) or 0)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except OSError as error:
+        if Path(traceback.extract_tb(error.__traceback__)[-1].filename) != Path(click.utils.__file__):
+            raise
+        lost(error)  # help and the version, which click writes
+        return 0
 
 
 def _print_error(error: HarnessError) -> None:
     err = Console(stderr=True)
-    err.print(f"[bold red]{error.code}[/]: {escape(error.message)}", highlight=False, soft_wrap=True)
+    err.print(f"[bold red]{error.code}[/]: {quoted(error.message)}", highlight=False, soft_wrap=True)
     for line in error.details:
-        err.print(f"  • {escape(line)}", highlight=False, soft_wrap=True)
-    err.print(f"What to do: {escape(error.remedy)}", highlight=False, soft_wrap=True)
+        err.print(f"  • {quoted(line)}", highlight=False, soft_wrap=True)
+    err.print(f"What to do: {quoted(error.remedy)}", highlight=False, soft_wrap=True)
+
+
+def _print_usage(error: click.ClickException) -> None:
+    """As click does it, which hands control characters on."""
+    err, context = Console(stderr=True), getattr(error, "ctx", None)
+    if context is not None:
+        hint = f"Try '{context.command_path} --help' for help."
+        err.print(plain(context.get_usage()), plain(hint), "", sep="\n", highlight=False, soft_wrap=True)
+    err.print(f"Error: {quoted(error.format_message())}", highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -119,7 +141,7 @@ def _progress(quiet: bool) -> Iterator[Callable[[str], None]]:
         yield lambda _line: None
         return
     with console.status("starting") as status:
-        yield lambda line: status.update(escape(line))
+        yield lambda line: status.update(plain(line))
 
 
 @click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -339,16 +361,22 @@ def _engine(plan: Plan | GraphPlan) -> Any:
 def _say_note(plan: Plan | GraphPlan, as_json: bool) -> None:
     """Tell which file was found that nobody named, before anything is started."""
     if plan.note and not as_json:
-        console.print(escape(plan.note[0].upper() + plan.note[1:] + "."), highlight=False, soft_wrap=True)
+        console.print(plain(plan.note[0].upper() + plan.note[1:] + "."), highlight=False, soft_wrap=True)
 
 
 def _finish(outcome: Any, as_json: bool) -> int:
     from harness.report import terminal
 
-    if as_json:
-        click.echo(json.dumps({**outcome.report, "folder": str(outcome.folder)}, indent=1))
-    else:
-        terminal.show(outcome.report, _relative(outcome.folder), console)
+    try:
+        if as_json:
+            say(json.dumps({**outcome.report, "folder": str(outcome.folder)}, indent=1))
+        else:
+            terminal.show(outcome.report, _relative(outcome.folder), console)
+    except HarnessError as error:  # the run is over, and what it gave is not lost
+        there = (
+            f"The run had ended by then, {outcome.report['status']}: its report is {outcome.folder / 'report.json'}."
+        )
+        raise HarnessError(error.code, f"{error.message} {there}", remedy=error.remedy) from error
     return int(outcome.exit_status)
 
 
@@ -357,7 +385,7 @@ def _relative(path: Path) -> Path:
 
 
 def _command() -> list[str]:
-    return ["python", "-m", "harness", *sys.argv[1:]]
+    return ["python", "-m", "harness", *click.get_current_context().find_root().obj]
 
 
 @cli.command(epilog=EPILOG)
@@ -406,10 +434,10 @@ def plan(source: Path, **given: Any) -> int:
     """
     made = _plan(source, given)
     if given["as_json"]:
-        click.echo(json.dumps(made.as_json(), indent=1))
+        say(json.dumps(made.as_json(), indent=1))
     else:
         for number, step in enumerate(made.steps, 1):
-            console.print(f"{number}. {escape(step)}", highlight=False, soft_wrap=True)
+            console.print(f"{number}. {plain(step)}", highlight=False, soft_wrap=True)
     return 0
 
 
@@ -527,7 +555,7 @@ def inspect(path: Path, as_json: bool) -> int:
 
     description = inspection.describe_artifact(path)
     if as_json:
-        click.echo(json.dumps(description, indent=1))
+        say(json.dumps(description, indent=1))
     else:
         inspection.render(description, console)
     return 0
@@ -561,6 +589,7 @@ def demo(out: Path, backend: str) -> int:
 @click.option("--update-baseline", is_flag=True, help="Accept what this run gives.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many models of each pair, spread evenly.")
 @click.option("--backend", type=click.Choice(BACKENDS), default="auto", show_default=True)
+@click.option("--untrusted", is_flag=True, help="Open the models in containers only, or not at all.")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=120.0, show_default=True)
 @click.option("--proof", type=click.Choice(PROOFS), default="quick", show_default=True, help="As of `migrate`.")
 @click.option("--fetch-python", is_flag=True, help="Allow a missing Python to be downloaded.")
@@ -589,12 +618,13 @@ def regress(**given: Any) -> int:
         timeout_s=given["timeout"],
         proof=given["proof"],
         backend=given["backend"],
+        untrusted=given["untrusted"],
         fetch_python=given["fetch_python"],
     )
     with _progress(given["as_json"]) as progress:
         outcome = matrix.run(request, progress)
     if given["as_json"]:
-        click.echo(json.dumps({**outcome.as_json(), "folder": str(outcome.folder)}, indent=1))
+        say(json.dumps({**outcome.as_json(), "folder": str(outcome.folder)}, indent=1))
     else:
         terminal.show(outcome, console)
     return outcome.exit_status
@@ -603,28 +633,33 @@ def regress(**given: Any) -> int:
 @cli.command(epilog=EPILOG)
 @click.argument("report", type=_PATH)
 @click.option("--out", type=_PATH, help="Folder for the new results. [default: the old folder's name and -again]")
-def reproduce(report: Path, out: Path | None) -> int:
+@click.option("--backend", type=click.Choice(BACKENDS), help="Instead of the report's own.")
+@click.option("--untrusted", is_flag=True, help="Open the source in a container only, or not at all.")
+@click.option("--allow-code", is_flag=True, help="Run the files with code that the report names.")
+@click.option("--fetch-python", is_flag=True, help="Allow a missing Python to be downloaded.")
+def reproduce(report: Path, out: Path | None, **ours: Any) -> int:
     """Run the command of a REPORT again, and say what came out otherwise.
 
     \b
-    Example:
+    Examples:
       python -m harness reproduce model-migrated
+      python -m harness reproduce report.json --untrusted
     """
     from harness import reproduce as module
 
     before = module.read(report)
     folder = report if report.is_dir() else report.resolve().parent
     out = out or Path(f"{folder.resolve().name}-again")
-    arguments = module.arguments(before, out)
-    for line in module.other_environments(before):
-        console.print(f"Not the same environment: {line}", highlight=False, soft_wrap=True)
-    status = cli.main(args=arguments, prog_name="python -m harness", standalone_mode=False)
-    found = module.differences(before, module.read(out)) if (out / "report.json").exists() else ["no report was made"]
+    status = run(module.arguments(before, out, **ours))
+    after = module.read(out) if (out / "report.json").exists() else None
+    for line in module.other_environments(before, after):
+        console.print(f"Not the same environment: {plain(line)}", highlight=False, soft_wrap=True)
+    found = module.differences(before, after) if after else ["no report was made"]
     for line in found:
-        console.print(f"Not the same: {escape(line)}", highlight=False, soft_wrap=True)
+        console.print(f"Not the same: {plain(line)}", highlight=False, soft_wrap=True)
     if not found:
-        console.print(f"The same as in {folder}: every verdict, comparison and weight.", highlight=False)
-    return int(status or 0) if not found else int(Exit.DIVERGED)
+        console.print(f"The same as in {plain(folder)}: every verdict, comparison and weight.", highlight=False)
+    return status if not found else int(Exit.DIVERGED)
 
 
 @cli.group()
@@ -660,7 +695,7 @@ def envs_list(backend: str, as_json: bool) -> int:
         for spec in specs.values()
     ]
     if as_json:
-        click.echo(json.dumps({"environments": rows, "pairs": [vars(p) for p in envspec.load_pairs()]}, indent=1))
+        say(json.dumps({"environments": rows, "pairs": [vars(p) for p in envspec.load_pairs()]}, indent=1))
         return 0
     _envs_table(rows)
     for pair in envspec.load_pairs():
@@ -713,7 +748,7 @@ def envs_check(names: tuple[str, ...], backend: str) -> int:
     status = 0
     for spec in _chosen_specs(names):
         wrong = backends.get_backend(backend).check(spec)
-        console.print(f"{spec.name}: {escape(wrong or 'healthy')}", highlight=False, soft_wrap=True)
+        console.print(f"{spec.name}: {plain(wrong or 'healthy')}", highlight=False, soft_wrap=True)
         status = int(Exit.ENVIRONMENT) if wrong else status
     return status
 
@@ -740,11 +775,11 @@ def envs_show(name: str, sbom: bool) -> int:
 
     (spec,) = _chosen_specs((name,))
     if sbom:
-        click.echo(bill.of(spec))
+        say(bill.of(spec))
         return 0
     console.print(f"{spec.name}: TensorFlow {spec.tensorflow}, Python {spec.python}, key {spec.key}", highlight=False)
     for pin in spec.pins:
-        console.print(f"  {pin.requirement}  {escape(pin.reason)}", highlight=False, soft_wrap=True)
+        console.print(f"  {pin.requirement}  {plain(pin.reason)}", highlight=False, soft_wrap=True)
     console.print(f"  every package with its hashes: {spec.lock_path}", highlight=False, soft_wrap=True)
     return 0
 

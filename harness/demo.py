@@ -7,12 +7,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from harness import backends, engine, envspec
 from harness.backends import Environment, Progress
+from harness.console import Console, plain
 from harness.engine import Outcome
 from harness.job import Job, Worker
 from harness.plan import DEFAULT_TARGET, Options, make_plan
@@ -72,7 +71,7 @@ def _table(naive: dict[str, Any], report: dict[str, Any]) -> Table:
     for way, key in (("keras.models.load_model", "load_model"), ("same script, old weights set", "by_hand")):
         row = naive[key]
         error = row["error"]
-        says = escape(error.split(" using config=")[0]) if error else "nothing: silently wrong"
+        says = plain(error.split(" using config=")[0]) if error else "nothing: silently wrong"
         table.add_row(way, "-" if error else f"[red]{row['max_rel']:.1e}[/]", says)
     worst = max(row["max_rel"] for row in report["outputs"])
     table.add_row("harness", f"[green]{worst:.1e}[/]", f"{report['status']}, with evidence")

@@ -80,16 +80,9 @@ class Stages:
 
     def environment(self, spec: EnvSpec) -> Environment:
         """The environment of a spec, built if need be."""
-        name = self.backend
-        if self.options.untrusted and name == "auto":
-            name = "docker"
-        if self.options.untrusted and name != "docker":
-            raise HarnessError(
-                "environment-backend-missing",
-                f"--untrusted asks for a container, and --backend {name} is none: nothing was opened.",
-                remedy="Leave --backend out, or use `--backend docker`.",
-            )
-        made = backends.ensure(spec, name, self.progress, fetch_python=self.fetch_python)
+        made = backends.ensure(
+            spec, self.backend, self.progress, fetch_python=self.fetch_python, untrusted=self.options.untrusted
+        )
         entry = {"name": spec.name, "backend": made.backend, "key": made.key}
         if entry not in self.report["environments"]:
             self.report["environments"].append(entry)

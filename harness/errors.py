@@ -71,6 +71,7 @@ CATALOGUE: dict[str, ErrorKind] = dict(
         _kind("weights-ambiguous", Exit.REFUSED, "Several arrays fit the same place, and nothing tells which is right.", "Write the proposal to a file with `--write-mapping mapping.toml`, correct it, and give it with `--mapping`."),
         _kind("pickle-refused", Exit.REFUSED, "The pickle holds more than arrays, numbers, text and plain containers; nothing of it was run.", "Write the arrays with `numpy.savez` where the pickle was made."),
         _kind("builder-failed", Exit.REFUSED, "The script that builds the model failed, or built something that is no model.", "Read the traceback below; it is the script's own."),
+        _kind("code-not-allowed", Exit.REFUSED, "A report of unknown origin names files with code.", "Read the files named below; if you trust them, run again with `--allow-code`."),
         _kind("proof-missing", Exit.REFUSED, "There is nothing to compare the outputs with.", "Give `--source-builder`, or outputs that are known to be right with `--expected`; `--proof weights` is content with equal weights."),
         _kind("model-not-loadable", Exit.REFUSED, "The target TensorFlow cannot load the model to be verified.", "Check that it is a `.keras` file or a SavedModel folder of that TensorFlow."),
         _kind("probes-impossible", Exit.REFUSED, "No probe input could be made that the source model accepts, so nothing could be proved.", "Give real samples with `--inputs samples.npz`."),

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -15,8 +14,9 @@ from harness import graph_plan
 from harness.artifact import Artifact, Kind, find_sources, sniff, tensorflow_versions, written_by
 from harness.artifact.checkpoints import find_checkpoint
 from harness.artifact.graph_messages import GraphFacts, read_graphs
-from harness.artifact.text import plural, shown
+from harness.artifact.text import plural, shown, visible
 from harness.artifact.wire import WireError
+from harness.console import Console
 from harness.errors import HarnessError
 
 FORMAT_VERSION = 1
@@ -93,10 +93,11 @@ def render(description: Mapping[str, Any], console: Console) -> None:
     table.add_column(overflow="fold")
     for label, value in _rows(description):
         if value:
-            table.add_row(label, Text(value))  # Text: names from the file must not be read as markup
+            # Text: names from the file must not be read as markup
+            table.add_row(Text(visible(label)), Text(visible(value)))
     console.print(table)
     for warning in description["warnings"]:
-        console.print(Text.assemble(("warning: ", "yellow"), warning))
+        console.print(Text.assemble(("warning: ", "yellow"), visible(warning)))
 
 
 def _rows(description: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -174,7 +175,7 @@ def _graph_rows(graph: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _declared(spec: Mapping[str, Any]) -> str:
     sizes = "(any shape)" if spec["shape"] is None else f"({', '.join(map(_size, spec['shape']))})"
-    return f"{sizes} {spec['dtype'] or ''}".rstrip()
+    return f"{sizes} {shown(spec['dtype'] or '')}".rstrip()
 
 
 def _written_by(artifact: Artifact) -> dict[str, Any]:
@@ -261,7 +262,7 @@ def _array_bytes(array: Mapping[str, Any]) -> int:
 
 def _bundle_rows(bundle: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
-        ("schema", f"{bundle['schema_version']}, readers from {bundle['min_reader']}"),
+        ("schema", f"{_flat(bundle['schema_version'])}, readers from {_flat(bundle['min_reader'])}"),
         ("producer", _flat(bundle["producer"])),
         ("source", _flat(bundle["source"])),
         ("layers", _counts(bundle["layer_classes"])),

@@ -6,21 +6,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 import jsonschema
 
 from harness import backends, envspec, report
+from harness.cli import cli
 from harness.errors import HarnessError
 from harness.worker.tfworker.files import FormatError, read_json
 
 #: commands whose reports can be repeated; a report is a file of unknown origin, and names no other program
-COMMANDS = ("migrate", "export", "import", "verify")
+COMMANDS = ("migrate", "export", "import", "verify", "load-weights")
+#: options whose files are run
+CODE = ("custom_objects", "target_objects", "builder", "source_builder")
+#: options for the one who calls to give: what is written elsewhere than into the output folder, what is downloaded, what is printed
+_NOT_REPEATED = ("write_mapping", "fetch_python", "as_json")
 _HEAD = ["python", "-m", "harness"]
-#: what has to be equal; seconds and paths may differ
+#: what has to be equal; seconds and paths may differ, and environments are told apart
 COMPARED = (
     "status",
     "source",
-    "from",
-    "to",
     "outputs",
     "gradients",
     "layers",
@@ -48,11 +52,14 @@ def read(path: Path) -> dict[str, Any]:
     return dict(found)
 
 
-def arguments(found: Mapping[str, Any], out: Path) -> list[str]:
-    """The command line of a report, with another output folder.
+def arguments(found: Mapping[str, Any], out: Path, *, allow_code: bool = False, **ours: str | bool | None) -> list[str]:
+    """The command line of a report, with another output folder and with ``ours``, which win over what the report says.
+
+    The report is read by the command's own parser, and written anew: every value belongs to its option.
 
     Raises:
-        HarnessError: usage for a command that is none of :data:`COMMANDS`.
+        HarnessError: usage for a command that is none of :data:`COMMANDS` or has options that it does not know;
+            code-not-allowed where it names files of code, unless ``allow_code``.
     """
     command = list(found["command"])
     rest = command[len(_HEAD) :]
@@ -61,29 +68,59 @@ def arguments(found: Mapping[str, Any], out: Path) -> list[str]:
             "usage",
             f"The report was not made by one of {', '.join(COMMANDS)}: {' '.join(command) or 'it names no command'}.",
         )
-    kept: list[str] = []
-    skip = False
-    for word in rest:
-        if skip or word == "--out":
-            skip = not skip
-        elif not word.startswith("--out=") and word != "--json":
-            kept.append(word)
-    return [*kept, "--out", str(out)]
+    known = cli.commands[rest[0]]
+    given = _parsed(known, rest[1:])
+    named = [f"--{name.replace('_', '-')} {given[name]}" for name in CODE if name in given]
+    if named and not allow_code:
+        raise HarnessError("code-not-allowed", "The report names files with code, which would be run.", details=named)
+    given = {name: value for name, value in given.items() if name not in _NOT_REPEATED}
+    if ours.get("untrusted"):
+        given.pop("backend", None)
+    given |= {"out": str(out), **{name: value for name, value in ours.items() if value}}
+    return [rest[0], *_written(known, given)]
 
 
-def other_environments(found: Mapping[str, Any]) -> list[str]:
-    """What differs between the environments that a report names and those of this checkout."""
+def _parsed(command: click.Command, words: list[str]) -> dict[str, Any]:
+    """What the words give to each option and argument, as text."""
+    try:
+        values, left, _ = command.make_parser(click.Context(command)).parse_args(words)
+    except click.UsageError as error:
+        raise HarnessError("usage", f"The report's command is not understood: {error.format_message()}") from error
+    if left:
+        raise HarnessError("usage", f"The report's command has too many arguments: {' '.join(map(str, left))}")
+    return {name: value for name, value in values.items() if isinstance(value, str | bool | list | tuple)}
+
+
+def _written(command: click.Command, given: Mapping[str, Any]) -> list[str]:
+    """The words that the command's parser reads as ``given``."""
+    options, places = [], []
+    for parameter in command.params:
+        value = given.get(parameter.name or "")
+        values = list(value) if isinstance(value, list | tuple) else [] if value is None else [value]
+        if isinstance(parameter, click.Argument):
+            places += values
+        else:
+            long = max(parameter.opts, key=len)
+            options += [long if one is True else f"{long}={one}" for one in values]
+    return [*options, "--", *places]
+
+
+def other_environments(before: Mapping[str, Any], after: Mapping[str, Any] | None = None) -> list[str]:
+    """What differs between the environments of two reports; without another one, those of this checkout."""
     specs, differences = envspec.load_specs(), []
-    for entry in found["environments"]:
-        name = entry["name"]
+    now = {entry["name"]: entry for entry in (after or {}).get("environments", ())}
+    for entry in before["environments"]:
+        name, backend = entry["name"], entry["backend"]
         if name not in specs:
             differences.append(f"{name}: there is no such environment in this version")
-            continue
-        host = backends.get_backend(entry["backend"])
-        key = host.key(specs[name])
-        if key != entry["key"]:
-            differences.append(f"{name} ({entry['backend']}): was {entry['key']}, is {key} here")
-    return differences
+        elif backend not in backends.BACKENDS:
+            differences.append(f"{name}: there is no backend {backend} in this version")
+        elif after is None or name in now:
+            here = now.get(name) or {"backend": backend, "key": backends.BACKENDS[backend].key(specs[name])}
+            if (backend, entry["key"]) != (here["backend"], here["key"]):
+                differences.append(f"{name}: was {backend} {entry['key']}, is {here['backend']} {here['key']} here")
+    sides = ("from", "to") if after else ()
+    return differences + [line for key in sides for line in _compare(key, before.get(key), (after or {}).get(key))]
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

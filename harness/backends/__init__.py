@@ -72,7 +72,12 @@ def choose(spec: EnvSpec, name: str = "auto", *, fetch_python: bool = False) -> 
 
 
 def ensure(
-    spec: EnvSpec, backend: str = "auto", progress: Progress = silent, *, fetch_python: bool = False
+    spec: EnvSpec,
+    backend: str = "auto",
+    progress: Progress = silent,
+    *,
+    fetch_python: bool = False,
+    untrusted: bool = False,
 ) -> Environment:
     """The environment of ``spec``: found within milliseconds, or built now.
 
@@ -81,10 +86,32 @@ def ensure(
         backend: a key of :data:`BACKENDS`, or ``auto`` (see :func:`choose`).
         progress: told each step of a build.
         fetch_python: whether a missing Python interpreter may be downloaded.
+        untrusted: whether it has to be a container, whatever ``HARNESS_BACKEND`` says.
 
     Raises:
         HarnessError: ``environment-backend-missing``, ``environment-no-interpreter``,
             ``environment-build-failed``, ``environment-unhealthy`` or ``no-space``.
     """
+    if untrusted:
+        backend = _contained(backend)
     host = choose(spec, backend, fetch_python=fetch_python)
     return host.find(spec) or host.create(spec, progress, fetch_python=fetch_python)
+
+
+def _contained(name: str) -> str:
+    """The backend that isolates; there is no way around it to propose."""
+    if name not in ("auto", "docker"):
+        raise HarnessError(
+            "environment-backend-missing",
+            f"--untrusted asks for a container, and --backend {name} is none: nothing was opened.",
+            remedy="Leave --backend out, or use `--backend docker`.",
+        )
+    try:
+        get_backend("docker")
+    except HarnessError as error:
+        raise HarnessError(
+            error.code,
+            f"--untrusted asks for a container: nothing was opened. {error.message}",
+            remedy="Install and start Docker, or another engine that speaks its protocol, and see that you may use it.",
+        ) from error
+    return "docker"

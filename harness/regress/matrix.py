@@ -12,7 +12,7 @@ from typing import Any
 
 import harness
 from harness import backends, envspec
-from harness.backends import Environment, Progress
+from harness.backends import Environment, Limits, Progress
 from harness.envspec import EnvSpec
 from harness.errors import Exit, HarnessError
 from harness.job import remove
@@ -47,6 +47,7 @@ class Request:
         update: write the baselines.
         limit: at most so many cases of each pair.
         backend: where workers run; the zoo is generated in virtual environments.
+        untrusted: whether the models may be opened in containers only.
         proof: as of a migration; the matrix is about meaning that shows in float32, unless more is asked for.
     """
 
@@ -62,6 +63,7 @@ class Request:
     timeout_s: float = 120.0
     proof: str = "quick"
     backend: str = "auto"
+    untrusted: bool = False
     fetch_python: bool = False
 
 
@@ -120,7 +122,9 @@ def run(request: Request, progress: Progress, report: Callable[[CaseResult], Non
     environments: dict[str, Environment] = {}
     for name in dict.fromkeys(name for pair in pairs for name in pair):
         spec = envspec.get_spec(specs, name)
-        environments[name] = backends.ensure(spec, request.backend, progress, fetch_python=request.fetch_python)
+        environments[name] = backends.ensure(
+            spec, request.backend, progress, fetch_python=request.fetch_python, untrusted=request.untrusted
+        )
     outcome = Outcome(folder=request.out)
     request.out.mkdir(parents=True, exist_ok=True)
     remove(request.out / "jobs")
@@ -254,7 +258,12 @@ def _run_pair(
         source=source,
         target=target,
         root=root,
-        options=Options(timeout_s=request.timeout_s, proof=request.proof),
+        options=Options(
+            timeout_s=request.timeout_s,
+            proof=request.proof,
+            untrusted=request.untrusted,
+            limits=Limits(enforced=request.untrusted),
+        ),
         naive=request.naive,
         naive_suites=frozenset({ZOO, CORPUS}),
     )

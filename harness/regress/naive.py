@@ -11,6 +11,7 @@ from harness.backends import Environment
 from harness.bundle import Bundle
 from harness.errors import HarnessError
 from harness.job import Job
+from harness.plan import Options
 from harness.regress.cases import Case
 from harness.regress.warm import WarmWorker
 
@@ -25,9 +26,9 @@ Outcome = dict[str, Any]
 class Naive:
     """Loads every case in each flavour, in a process and a thread of its own; a crash costs one cell."""
 
-    def __init__(self, environment: Environment, root: Path, timeout_s: float) -> None:
-        self.worker = WarmWorker(environment, root, flavour="keras3")
-        self.timeout_s = timeout_s
+    def __init__(self, environment: Environment, root: Path, options: Options) -> None:
+        self.worker = WarmWorker(environment, root, flavour="keras3", limits=options.limits)
+        self.timeout_s = options.timeout_s
         self._pool = ThreadPoolExecutor(1)
         self._pool.submit(self.worker.start)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from string import Template
 from typing import Any
 
+from harness.artifact.text import visible
 from harness.regress.baseline import Change, Comparison
 from harness.regress.naive import FLAVOURS
 from harness.regress.runner import CaseResult
@@ -60,6 +61,11 @@ for (const id of ["status", "pair", "text"]) by(id).addEventListener("input", fi
 filter();
 </script></body></html>
 """)
+
+
+def escape(text: str) -> str:
+    """Text for the page: no markup, no control characters."""
+    return html.escape(visible(text, lines=True))
 
 
 def page(results: Sequence[CaseResult], rows: Iterable[Row], comparison: Comparison, *, about: str) -> str:

@@ -86,11 +86,11 @@ class PairRun:
         todo = list(cases)
         ready: queue.Queue[_Exported | None] = queue.Queue(maxsize=8)
         results: list[CaseResult] = []
-        reader = self.reader or WarmWorker(self.source, self.root / "source", flavour=self.source.spec.keras_flavour)
+        reader = self.reader or self._warm(self.source, "source")
         exporter = threading.Thread(target=self._export_all, args=(todo, reader, ready), daemon=True)
         exporter.start()
-        worker = self.worker or WarmWorker(self.target, self.root / "target", flavour=self.target.spec.keras_flavour)
-        naive = Naive(self.target, self.root / "naive", self.options.timeout_s) if self._has_both() else None
+        worker = self.worker or self._warm(self.target, "target")
+        naive = Naive(self.target, self.root / "naive", self.options) if self._has_both() else None
         try:
             worker.start()
             while (item := ready.get()) is not None:
@@ -117,6 +117,10 @@ class PairRun:
     def _has_both(self) -> bool:
         """Whether plain loads are asked for, and the target's packages hold both Keras 3 and tf_keras."""
         return self.naive and self.target.spec.keras_flavour in ("keras3", "tf_keras")
+
+    def _warm(self, environment: Environment, folder: str) -> WarmWorker:
+        flavour, limits = environment.spec.keras_flavour, self.options.limits
+        return WarmWorker(environment, self.root / folder, flavour=flavour, limits=limits)
 
     def _judged(self, item: _Exported, worker: WarmWorker, naive: Naive | None) -> CaseResult:
         bundle = item.bundle if isinstance(item.bundle, Bundle) else None

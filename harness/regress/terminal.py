@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from harness.console import Console, plain
 from harness.regress.baseline import Change
 from harness.regress.matrix import JUNIT, PAGE, RESULTS, Outcome
 from harness.regress.naive import FLAVOURS
@@ -24,13 +23,13 @@ def show(outcome: Outcome, console: Console) -> None:
     console.print(_table("All models", [row for row in outcome.rows if not row.layer]))
     _naive(outcome, console)
     for note in outcome.notes:
-        console.print(escape(note), highlight=False, soft_wrap=True)
+        console.print(plain(note), highlight=False, soft_wrap=True)
     _changes("Improved", outcome.comparison.better, console)
     _changes("For the worse", outcome.comparison.worse, console)
     verdict = "[bold red]WORSE[/]" if outcome.comparison.worse else "[bold green]AS ACCEPTED[/]"
     console.print(f"{verdict}  {len(outcome.results)} models", highlight=False)
     for name in (PAGE, RESULTS, JUNIT):
-        console.print(f"  {escape(str(outcome.folder / name))}", highlight=False, soft_wrap=True)
+        console.print(f"  {plain(str(outcome.folder / name))}", highlight=False, soft_wrap=True)
 
 
 def _table(title: str, rows: Sequence[Row]) -> Table:
@@ -41,7 +40,7 @@ def _table(title: str, rows: Sequence[Row]) -> Table:
         table.add_column(column, justify="right")
     for row in sorted(rows):
         counts = [f"[{_STYLE[c]}]{row.count(c)}[/]" if row.count(c) else "·" for c in COLUMNS]
-        table.add_row(escape(row.layer or "all"), row.source, row.target, *counts)
+        table.add_row(plain(row.layer or "all"), row.source, row.target, *counts)
     return table
 
 
@@ -58,6 +57,6 @@ def _changes(title: str, changes: Sequence[Change], console: Console) -> None:
         return
     console.print(f"{title} ({len(changes)}):", highlight=False)
     for change in changes[:SHOWN]:
-        console.print(f"  {escape(str(change))}", highlight=False, soft_wrap=True)
+        console.print(f"  {plain(str(change))}", highlight=False, soft_wrap=True)
     if len(changes) > SHOWN:
         console.print(f"  … and {len(changes) - SHOWN} more in {RESULTS}", highlight=False)

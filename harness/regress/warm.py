@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.backends import Environment
+from harness.backends import Environment, Limits
+from harness.backends.base import NO_LIMITS
 from harness.job import Job, JobResult, Worker
 
 #: jobs after which a worker process is replaced: TensorFlow's memory grows with every graph
@@ -33,8 +34,8 @@ def resident_bytes(pid: int | None) -> int | None:
 class WarmWorker:
     """A worker that is replaced after a crash, a timeout, many jobs, or growth."""
 
-    def __init__(self, environment: Environment, root: Path, *, flavour: str) -> None:
-        self.environment, self.root, self.flavour = environment, root, flavour
+    def __init__(self, environment: Environment, root: Path, *, flavour: str, limits: Limits = NO_LIMITS) -> None:
+        self.environment, self.root, self.flavour, self.limits = environment, root, flavour, limits
         self._worker: Worker | None = None
         self._jobs = 0
         self.starts = 0
@@ -51,7 +52,7 @@ class WarmWorker:
             self.starts += 1
             self._jobs = 0
             scratch = self.root / f"{self.environment.spec.name}-{self.starts}"
-            self._worker = worker = Worker(self.environment, scratch, flavour=self.flavour)
+            self._worker = worker = Worker(self.environment, scratch, flavour=self.flavour, limits=self.limits)
         return worker
 
     def run(self, job: Job, timeout_s: float) -> JobResult:

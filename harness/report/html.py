@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
 
+from harness.artifact.text import visible
 from harness.bundle import Bundle
 from harness.report import diagram, story
 
@@ -32,6 +35,7 @@ def _environment() -> Environment:
         loader=PackageLoader("harness.report"),
         autoescape=select_autoescape(("html", "html.j2")),
         undefined=StrictUndefined,
+        finalize=_seen,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -100,6 +104,25 @@ def _shape(lengths: list[int]) -> str:
     return "×".join(map(str, lengths)) or "scalar"
 
 
+def _seen(value: Any) -> Any:
+    """What a template prints, without control characters; what holds no text of strangers stays as it is."""
+    if isinstance(value, Markup):  # made by `tojson`, which quotes most of them itself
+        return Markup(visible(value, lines=True))  # noqa: S704 - only characters are replaced
+    return visible(value, lines=True) if isinstance(value, str) else value
+
+
+#: what makes links, images, emphasis, code, cells and mentions of people in GitHub's Markdown
+_ACTIVE = re.compile(r"[\\`*\[\]!|~]|(?<=[A-Za-z]):(?=//)|(?i:(?<=www)\.)|^\s*(?:[#+-]|\d+(?=[.)]))")
+_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+
+
 def _cell(value: Any) -> str:
-    """Text that does not break out of a cell of a Markdown table."""
-    return str(value).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    """Text that stays text in a line of Markdown, and in a cell of a table."""
+    text = " ".join(str(value).splitlines()).translate(_ENTITIES)
+    text = _ACTIVE.sub(_escaped, text)
+    return text.replace("@", "@&#8203;")  # a space of no width: nobody of that name is called
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """A backslash before a sign, or behind a number that would begin a list."""
+    return f"{found[0]}\\" if found[0].strip().isdigit() else f"\\{found[0].lstrip()}"

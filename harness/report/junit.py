@@ -33,4 +33,4 @@ def junit(report: Mapping[str, Any]) -> str:
 
 def _case(suite: ET.Element, name: str, what: str, report: Mapping[str, Any]) -> ET.Element:
     seconds = 0.0 if len(suite) else report["timings_s"].get("total", 0.0)
-    return ET.SubElement(suite, "testcase", classname=name, name=what, time=f"{seconds:.3f}")
+    return ET.SubElement(suite, "testcase", classname=name, name=clean(what), time=f"{seconds:.3f}")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
+import bad_files
 import pytest
 
-from harness import report, reproduce, sbom
+from harness import cli, engine, report, reproduce, sbom
 from harness.envspec import EnvSpec
 from harness.errors import HarnessError
 
@@ -23,7 +25,7 @@ def written(folder: Path, **changes: object) -> Path:
 def test_the_command_runs_again_into_another_folder(tmp_path: Path) -> None:
     command = ["python", "-m", "harness", "migrate", "m.h5", "--out", "new", "--json", "--to", "tf2.15", "--out=x"]
     found = reproduce.read(written(tmp_path, command=command))
-    assert reproduce.arguments(found, Path("again")) == ["migrate", "m.h5", "--to", "tf2.15", "--out", "again"]
+    assert reproduce.arguments(found, Path("again")) == ["migrate", "--to=tf2.15", "--out=again", "--", "m.h5"]
 
 
 @pytest.mark.parametrize(
@@ -34,6 +36,88 @@ def test_a_report_starts_nothing_else(tmp_path: Path, command: list[str]) -> Non
     with pytest.raises(HarnessError, match="not made by one of migrate") as caught:
         reproduce.arguments(found, Path("again"))
     assert caught.value.code == "usage"
+
+
+def again(*command: str, **ours: object) -> list[str]:
+    return reproduce.arguments({"command": ["python", "-m", "harness", *command]}, Path("again"), **ours)  # type: ignore[arg-type]
+
+
+def test_a_report_cannot_run_code_or_choose_the_backend() -> None:
+    for option in ("--custom-objects", "--target-objects"):
+        for words in ([option, "evil.py"], [f"{option}=evil.py"]):
+            with pytest.raises(HarnessError) as caught:
+                again("migrate", "m.h5", *words)
+            assert caught.value.code == "code-not-allowed"
+            assert caught.value.details == (f"{option} evil.py",)
+    with pytest.raises(HarnessError) as caught:
+        again("load-weights", "w.npz", "--builder", "a.py:f", "--source-builder=b.py:g")
+    assert caught.value.details == ("--builder a.py:f", "--source-builder b.py:g")
+    assert "--custom-objects=mine.py" in again("migrate", "m.h5", "--custom-objects", "mine.py", allow_code=True)
+    # The caller's options win, wherever the report's stand and whatever they try to swallow.
+    assert again("migrate", "m.h5", "--backend", "venv", untrusted=True) == [
+        "migrate",
+        "--out=again",
+        "--untrusted",
+        "--",
+        "m.h5",
+    ]
+    for words in (["m.h5", "--inputs", "--"], ["--inputs=x", "--", "m.h5"], ["m.h5", "--backend=venv"]):
+        made = again("migrate", *words, untrusted=True, backend="docker")
+        assert [word for word in made if word.startswith(("--backend", "--untrusted"))] == [
+            "--backend=docker",
+            "--untrusted",
+        ]
+        assert made.index("--untrusted") < made.index("--")
+    with pytest.raises(HarnessError, match="not understood"):
+        again("migrate", "m.h5", "--no-such-option")
+    with pytest.raises(HarnessError, match="too many arguments"):
+        again("migrate", "m.h5", "--", "--untrusted")
+
+
+def test_loading_weights_runs_again_and_writes_nothing_elsewhere() -> None:
+    words = ["a.npy", "--write-mapping", "/x", "b.npy", "--include", "k*", "--include=b*", "--fetch-python"]
+    assert again("load-weights", *words) == [
+        "load-weights",
+        "--include=k*",
+        "--include=b*",
+        "--out=again",
+        "--",
+        "a.npy",
+        "b.npy",
+    ]
+
+
+def test_a_report_made_again_has_the_command_that_ran_and_can_be_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The engine is replaced: it writes a report of what it was called with, in another backend."""
+    monkeypatch.chdir(tmp_path)
+    entry = {"name": "tf1.15", "backend": "docker", "key": "0" * 16}
+
+    def migrate(plan: Any, _progress: object, command: list[str], **_: object) -> Any:
+        made = {**report.new(command), "environments": [{**entry, "backend": "venv"}]}
+        report.set_error(made, HarnessError("source-missing", "m"))
+        plan.out.mkdir()
+        (plan.out / "report.json").write_text(json.dumps(made))
+        return engine.Outcome(report=made, folder=plan.out)
+
+    monkeypatch.setattr(engine, "migrate", migrate)
+    bad_files.keras_h5(tmp_path / "m.h5")
+    (tmp_path / "first").mkdir()
+    written(
+        tmp_path / "first",
+        command=["python", "-m", "harness", "migrate", "m.h5", "--training", "off"],
+        environments=[entry],
+    )
+    assert cli._guarded(["reproduce", "first", "--backend", "venv", "--out", "second"]) == 2
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Not the same environment: tf1.15: was docker" in said
+    assert "The same as in first: every verdict, comparison and weight." in said
+    assert reproduce.read(Path("second"))["command"][3:] == [
+        "migrate", "--training=off", "--out=second", "--backend=venv", "--", "m.h5"
+    ]  # fmt: skip
+    assert cli._guarded(["reproduce", "second", "--out", "third"]) == 2
+    assert reproduce.read(Path("third"))["command"][3:][3] == "--backend=venv"
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"report_schema": 99}'])
@@ -60,7 +144,7 @@ def test_another_lock_is_another_environment(specs: dict[str, EnvSpec]) -> None:
         {"name": "tf0.1", "backend": "venv", "key": "0" * 16},
     ]}  # fmt: skip
     lines = reproduce.other_environments(found)
-    assert [line.split(" ")[0] for line in lines] == ["tf2.21", "tf0.1:"]
+    assert [line.split(" ")[0] for line in lines] == ["tf2.21:", "tf0.1:"]
 
 
 def test_the_bill_names_every_package_of_the_lock_with_its_digests(specs: dict[str, EnvSpec]) -> None:
