@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command_line import Run, end, start
+from command_line import Run, end, start, venv_only
 
 from harness.backends import Environment
 from harness.dialects import keras3_step, objects
@@ -106,6 +106,7 @@ def wait_for(folder: Path, pattern: str, limit_s: float = 120) -> Path:
     raise TimeoutError(pattern)
 
 
+@venv_only
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers below /proc")
 def test_a_crash_on_either_side_costs_one_model_each(subset: Run, tmp_path: Path) -> None:
     out = tmp_path / "out"
@@ -206,6 +207,7 @@ def test_the_zoo_is_made_once(subset: Run) -> None:
     assert stamp["globs"] == list(GLOBS)
 
 
+@venv_only
 def test_ctrl_c_ends_all_workers_at_once(subset: Run, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
