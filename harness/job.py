@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
+import stat
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,8 @@ _EVENTS_BYTES, _STEP_CHARACTERS = 1 << 20, 200
 _NO_MEMORY = ("std::bad_alloc", "MemoryError", "OOM when allocating", "Cannot allocate memory")
 #: codes of what may happen to any job: the message says to which
 _ANY_JOB = ("no-space", "output-lost", "memory-exhausted")
+#: how folders are opened that may be somebody else's by now
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 Progress = Callable[[str], None]
 
 
@@ -257,8 +261,43 @@ def declared(error: Mapping[str, Any], job: Job) -> HarnessError:
 
 
 def remove(path: Path) -> None:
-    """Delete a file or a folder tree, if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
+    """Delete a file or a folder tree of any depth, as far as that is allowed, if it is there; links are not followed."""
+    if not path.is_dir() or path.is_symlink():
         path.unlink(missing_ok=True)
+        return
+    with suppress(OSError):
+        top = os.open(path, _FOLDER)
+        try:
+            _empty(top)
+        finally:
+            os.close(top)
+        path.rmdir()
+
+
+def _empty(top: int) -> None:
+    """Delete what is in an open folder. Folders inside move up into it first: no path and no stack grows with the depth."""
+    waiting = _clear(top, top)
+    while waiting:
+        name = waiting.pop()
+        with suppress(OSError):
+            inner = os.open(name, _FOLDER, dir_fd=top)
+            try:
+                waiting += _clear(inner, top)
+            finally:
+                os.close(inner)
+            os.rmdir(name, dir_fd=top)
+
+
+def _clear(folder: int, top: int) -> list[str]:
+    """Delete the files in an open folder; returns the names of its folders, which are in ``top`` now."""
+    found = []
+    for name in os.listdir(folder):
+        with suppress(OSError):
+            if not stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+                os.unlink(name, dir_fd=folder)
+                continue
+            os.chmod(name, 0o700, dir_fd=folder)  # a folder that is read only neither moves nor empties
+            moved = name if folder == top else uuid.uuid4().hex
+            os.rename(name, moved, src_dir_fd=folder, dst_dir_fd=top)
+            found.append(moved)
+    return found

@@ -10,12 +10,13 @@ import os
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
 from harness.job import remove
+from harness.worker.tfworker.files import JSON_LIMIT, FormatError, size_of_regular
 
 REPORT = "report.json"
 _MARK = "report_schema"
@@ -36,15 +37,17 @@ class Workspace:
 
     def __init__(self, out: Path, inputs: Iterable[Path] = ()) -> None:
         self.out = Path(os.path.abspath(out))
+        if not self.out.name:
+            raise HarnessError("output-occupied", f"{out} is the root of the file system, and cannot be replaced.")
         self.inputs = tuple(inputs)
         self.path = self.out.with_name(f".{self.out.name}.partial-{os.getpid()}-{uuid.uuid4().hex[:8]}")
         self.jobs = self.path / "jobs"
         self._alive: int | None = None
 
     def __enter__(self) -> Workspace:
-        _check_target(self.out)
-        _check_inputs(self.out, self.inputs)
         try:
+            _check_target(self.out)
+            _check_inputs(self.out, self.inputs)
             self.out.parent.mkdir(parents=True, exist_ok=True)
             with _locked(self.out.parent):
                 _sweep(self.out)
@@ -52,7 +55,7 @@ class Workspace:
                 # Held as long as this process lives, however it ends; says so to other runs.
                 self._alive = _hold(self.path)
         except BaseException as error:  # Ctrl-C as well: nobody else tidies up yet
-            if self.path.exists():
+            with suppress(OSError):
                 remove(self.path)
             if isinstance(error, OSError):
                 raise _unwritable(self.out, error) from error
@@ -84,7 +87,8 @@ class Workspace:
         try:
             (self.path / REPORT).write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
             for name, text in (also or {}).items():
-                (self.path / name).write_text(text, encoding="utf-8")
+                # A name on the command line may be no text: half a surrogate pair stands for a byte.
+                (self.path / name).write_text(text, encoding="utf-8", errors="backslashreplace")
             # What another run has published meanwhile counts: it is looked at and replaced in one piece.
             with _locked(self.out.parent):
                 final = self.final(report["status"])
@@ -119,11 +123,13 @@ def _check_inputs(out: Path, inputs: Iterable[Path]) -> None:
 
 def _status(out: Path) -> str | None:
     """The status of the result in a folder; None if there is none."""
+    path = out / REPORT
     try:
-        report = json.loads((out / REPORT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        report = json.loads(path.read_bytes()) if size_of_regular(str(path)) <= JSON_LIMIT else None
+    except (OSError, ValueError, RecursionError, FormatError):
         return None
-    return str(report["status"]) if isinstance(report, dict) and _MARK in report else None
+    status = report.get("status") if isinstance(report, dict) and _MARK in report else None
+    return status if isinstance(status, str) else None
 
 
 def _sweep(out: Path) -> None:
@@ -159,7 +165,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 def _hold(folder: Path) -> int | None:
     """A descriptor that marks ``folder`` as in use until it is closed; None if another one does."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_NONBLOCK)  # nobody writes to a pipe of that name
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

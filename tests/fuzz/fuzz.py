@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing: ``python tests/fuzz/fuzz.py bundle|sniff [libFuzzer options]``; needs atheris.
+"""Coverage-guided fuzzing: ``python tests/fuzz/fuzz.py bundle|report|sniff [libFuzzer options]``; needs atheris.
 
     python tests/fuzz/fuzz.py bundle -runs=200000 -rss_limit_mb=512 -timeout=5 NEW tests/fuzz/seeds/bundle
 
@@ -20,7 +20,7 @@ with atheris.instrument_imports(include=["harness"]):
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 import bad_files
 
-TARGETS = {"bundle": targets.read_bundle, "sniff": targets.sniff}
+TARGETS = {"bundle": targets.read_bundle, "report": targets.enter_bundle, "sniff": targets.sniff}
 
 
 def main() -> None:

@@ -170,6 +170,54 @@ DEFECTS: dict[str, tuple[Callable[[Path], None], str, str, tuple[str, ...]]] = {
         changed(lambda m: m["arrays"][1].update(shape=["1"])), INVALID, FORM,
         ("manifest.arrays[1].shape[0] is no whole number",),
     ),
+    "lists of another type": (
+        changed(lambda m: m["source"].update(
+            replaced_layers=[1], repaired=5, weights_renamed={"a": 1}, left_behind="no", bytecode_run=[None], bytes=-1,
+        )),
+        INVALID, FORM,
+        (
+            f"manifest.source.bytes is no number of 0 to {2**63 - 1}", "manifest.source.replaced_layers[0] is no object",
+            "manifest.source.repaired is no list", "manifest.source.left_behind is no list",
+            "manifest.source.weights_renamed is no list", "manifest.source.bytecode_run[0] is no text",
+        ),
+    ),
+    "layers of another form": (
+        changed(lambda m: (
+            m["model"]["graph"]["layers"][0].pop("name"), m["model"]["graph"]["layers"][1].update(calls=[5], carried=5),
+            m["model"]["graph"]["layers"][2]["calls"][0].update(inputs=[["tokens", 0]]),
+            m["model"]["graph"]["layers"][3]["graph"].update(kind=None),
+        )),
+        INVALID, FORM,
+        (
+            "manifest.model.graph.layers[0] lacks name", "manifest.model.graph.layers[1].calls[0] is no object",
+            "manifest.model.graph.layers[1].carried is no object",
+            "manifest.model.graph.layers[2].calls[0].inputs[0] has 2 values, not 3",
+            "manifest.model.graph.layers[3].graph.kind is no text",
+        ),
+    ),
+    "noise of another form": (
+        changed(lambda m: m["probes"]["sets"][0].update(noise=[3, {"layer": "a", "array": 0}])), INVALID, FORM,
+        (
+            "manifest.probes.sets[0].noise[0] is no object", "manifest.probes.sets[0].noise[1].layer is no list",
+            "manifest.probes.sets[0].noise[1].array is no text",
+        ),
+    ),
+    "a call that is not there": (
+        changed(lambda m: m["model"]["graph"]["outputs"].append(["embedding", 1, 0])), INVALID, FORM,
+        ("manifest.model.graph.outputs[2] names call 1 of the layer embedding, which is not there",),
+    ),
+    "two layers of a name": (
+        changed(lambda m: m["model"]["graph"]["layers"].append(m["model"]["graph"]["layers"][0])), INVALID, FORM,
+        ("manifest.model.graph.layers: two layers have the same name",),
+    ),
+    "an output less": (
+        changed(lambda m: m["probes"]["sets"][1]["outputs"].pop()), INVALID, FORM,
+        ("manifest.probes.sets[1].outputs has 1 arrays, and the model 2",),
+    ),
+    "a number without end": (
+        text('{"a": 1e999}'), INVALID,
+        "{folder}: manifest.json is not valid JSON: the number 1e999 is above what a float holds.", (),
+    ),
     "array twice": (
         changed(lambda m: m["arrays"].append(m["arrays"][0])), INVALID,
         "{folder}: an array name stands twice in the index.", (),

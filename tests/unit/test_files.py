@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
+import os
 import struct
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,11 @@ from hypothesis import strategies as st
 from harness.worker.tfworker.files import FormatError, read_json, sha256_file, write_json, zip_directory_bytes
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**298), 10**298)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=20,
 )
@@ -37,17 +44,38 @@ def test_every_value_comes_back(tmp_path_factory: pytest.TempPathFactory, value:
         (b'{"a": NaN}', r"^x\.json is not valid JSON: NaN is not JSON$"),
         (b"[Infinity]", r"^x\.json is not valid JSON: Infinity is not JSON$"),
         (b"[-Infinity]", r"^x\.json is not valid JSON: -Infinity is not JSON$"),
+        (b"[1e999]", r"^x\.json is not valid JSON: the number 1e999 is above what a float holds$"),
+        (b"-1" + b"0" * 400 + b".5", r"^x\.json is not valid JSON: the number -10{38} is above what a float holds$"),
+        (b"1" * 301, r"^x\.json is not valid JSON: a number of 301 digits is above what is read$"),
+        (b'["\\ud800"]', r"^x\.json is not valid JSON: .* can't encode character '\\ud800'"),
+        (b'{"a": {"\\udfff": 1}}', r"^x\.json is not valid JSON: .* can't encode character '\\udfff'"),
+        (b"[" * 201 + b"]" * 201, r"^x\.json is not valid JSON: it nests deeper than 200 levels$"),
         (b'{"a": 1, "a": 2}', r"^x\.json is not valid JSON: the key 'a' stands twice$"),
         (b"[" * 200_000, r"^x\.json is not valid JSON: .*recursion"),
         (b"\xff\xfe", r"^x\.json is not valid JSON: 'utf-8' codec can't decode byte 0xff in position 0"),
         (b"", r"^x\.json is not valid JSON: Expecting value"),
         (b"{} {}", r"^x\.json is not valid JSON: Extra data"),
     ],
-    ids=["nan", "infinity", "minus-infinity", "duplicate", "deep", "not-utf-8", "empty", "two-values"],
-)
+    ids=[
+        "nan", "infinity", "minus-infinity", "too-large", "too-small", "digits", "surrogate", "surrogate-key", "nested", "duplicate", "deep", "not-utf-8", "empty", "two-values",
+    ],
+)  # fmt: skip
 def test_what_is_no_strict_json_is_refused(tmp_path: Path, text: bytes, message: str) -> None:
     (tmp_path / "x.json").write_bytes(text)
     with pytest.raises(FormatError, match=message):
+        read_json(str(tmp_path / "x.json"))
+
+
+@pytest.mark.parametrize("text", [b'["\\ud83d\\ude00"]', b'["\\\\ud800"]', b"[" * 200 + b"]" * 200])
+def test_pairs_of_surrogates_and_what_only_looks_like_half_of_one_are_text(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "x.json").write_bytes(text)
+    assert read_json(str(tmp_path / "x.json")) == json.loads(text)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_regular_file_is_not_opened(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "x.json")
+    with pytest.raises(FormatError, match=r"^x\.json is no regular file$"):
         read_json(str(tmp_path / "x.json"))
 
 

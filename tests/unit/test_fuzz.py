@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import random
 import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
+
+from harness import report
 
 FUZZ = Path(__file__).resolve().parents[1] / "fuzz"
 sys.path.insert(0, str(FUZZ))
@@ -15,6 +19,12 @@ import targets  # noqa: E402
 
 def test_the_bundle_that_is_damaged_is_sound_to_begin_with(tmp_path: Path) -> None:
     assert targets.read_bundle(b"", tmp_path) == "read"
+
+
+@pytest.mark.parametrize("kind", [b"", b"\x80"], ids=["keras", "graph"])
+def test_a_sound_bundle_gets_as_far_as_a_worker_and_its_report_is_of_the_schema(tmp_path: Path, kind: bytes) -> None:
+    assert targets.enter_bundle(kind, tmp_path) == "worker-crashed"
+    jsonschema.validate(json.loads((tmp_path / "out" / "report.json").read_text()), report.schema())
 
 
 def test_damage_is_noticed(tmp_path: Path) -> None:
@@ -34,7 +44,18 @@ def test_fresh_inputs_end_in_declared_errors_only(tmp_path: Path, seed: int) -> 
         targets.sniff(data, tmp_path)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_fresh_manifests_end_in_declared_errors_and_a_report_of_the_schema(tmp_path: Path, seed: int) -> None:
+    chance, schema = random.Random(seed), jsonschema.Draft202012Validator(report.schema())
+    for _ in range(40):
+        targets.enter_bundle(chance.randbytes(1 + 5 * chance.choice((1, 1, 2, 3))), tmp_path)
+        found = [
+            error.message for error in schema.iter_errors(json.loads((tmp_path / "out" / "report.json").read_text()))
+        ]
+        assert found == []
+
+
 @pytest.mark.parametrize("path", sorted((FUZZ / "seeds").glob("*/*")), ids=lambda p: f"{p.parent.name}-{p.name}")
 def test_what_was_found_stays_mended(path: Path, tmp_path: Path) -> None:
-    run = targets.read_bundle if path.parent.name == "bundle" else targets.sniff
+    run = {"bundle": targets.read_bundle, "report": targets.enter_bundle, "sniff": targets.sniff}[path.parent.name]
     run(path.read_bytes(), tmp_path)

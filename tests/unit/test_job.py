@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import signal
 import sys
@@ -292,3 +293,28 @@ def test_remove_follows_no_links(tmp_path: Path) -> None:
     for name in ("link", "missing"):
         remove(tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_remove_takes_a_tree_of_any_depth(tmp_path: Path) -> None:
+    """1,200 levels: more than Python's stack and, by the lengths of their names, than a path holds."""
+    here = os.open(tmp_path, os.O_RDONLY)
+    for name in ["tree", *["d" * 20] * 1200]:
+        os.mkdir(name, dir_fd=here)
+        inner = os.open(name, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+    os.close(here)
+    remove(tmp_path / "tree")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_remove_follows_no_links_inside_a_tree_and_takes_what_is_read_only(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "file").touch()
+    (tmp_path / "tree" / "a" / "b").mkdir(parents=True)
+    for folder in ("tree", "tree/a", "tree/a/b"):
+        (tmp_path / folder / "link").symlink_to(tmp_path / "kept")
+    (tmp_path / "tree" / "a" / "b").chmod(0o500)
+    (tmp_path / "tree" / "a").chmod(0o500)
+    remove(tmp_path / "tree")
+    assert [path.name for path in tmp_path.rglob("*")] == ["kept", "file"]

@@ -73,7 +73,9 @@ def test_any_result_is_replaced_by_a_verified_one(tmp_path: Path, status: str) -
     assert names(tmp_path) == ["out"]
 
 
-@pytest.mark.parametrize("text", ["{}", "[]", "no json", '{"status": "verified"}'])
+@pytest.mark.parametrize(
+    "text", ["{}", "[]", "no json", '{"status": "verified"}', '{"report_schema": 1}', '{"report_schema": 1, "status": []}', "[" * 9999],
+)  # fmt: skip
 def test_a_report_of_somebody_else_is_no_result(tmp_path: Path, text: str) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "report.json").write_text(text)
@@ -81,6 +83,40 @@ def test_a_report_of_somebody_else_is_no_result(tmp_path: Path, text: str) -> No
         pass
     assert caught.value.code == "output-occupied"
     assert (tmp_path / "out" / "report.json").read_text() == text
+
+
+def test_a_report_that_is_a_pipe_is_no_result(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    os.mkfifo(tmp_path / "out" / "report.json")
+    with pytest.raises(HarnessError) as caught, Workspace(tmp_path / "out"):
+        pass
+    assert caught.value.code == "output-occupied"
+
+
+def test_the_root_is_no_output_folder() -> None:
+    with pytest.raises(HarnessError) as caught, Workspace(Path("/")):
+        pass
+    assert caught.value.code == "output-occupied"
+    assert caught.value.message == "/ is the root of the file system, and cannot be replaced."
+
+
+@pytest.mark.parametrize("length", [240, 256])
+def test_a_name_that_is_too_long_is_said_so(tmp_path: Path, length: int) -> None:
+    """The first is not too long itself, but for the folder in the making beside it."""
+    out = tmp_path / ("o" * length)
+    with pytest.raises(HarnessError) as caught, Workspace(out):
+        pass
+    assert caught.value.code == "output-unwritable"
+    assert caught.value.message == f"{out} cannot be created: File name too long."
+    assert names(tmp_path) == []
+
+
+def test_a_name_that_is_no_text_does_not_cost_the_report(tmp_path: Path) -> None:
+    """A file name of other bytes than UTF-8 comes in as half a surrogate pair."""
+    with Workspace(tmp_path / "out") as space:
+        space.publish({**report(), "command": ["\udcff"]}, keep_jobs=False, also={"report.md": "\udcff"})
+    assert (tmp_path / "out" / "report.md").read_text() == r"\udcff"
+    publish(tmp_path / "out")
 
 
 def test_an_empty_folder_may_be_used(tmp_path: Path) -> None:

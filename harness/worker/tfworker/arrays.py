@@ -17,11 +17,15 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .files import CHUNK, FormatError
+from .files import CHUNK, FormatError, size_of_regular, zip_directory_bytes
 
 ALIGNMENT = 64
 #: what every numpy can address: axes, and elements of 16 bytes
 RANK, ELEMENTS = 32, (1 << 59) - 1
+#: of text in memory: strings, which cost 40 bytes each as objects, and bytes of all of them
+STRINGS, TEXT_BYTES = 1 << 22, 256 << 20
+#: of a zip's table of contents: a hundred thousand members as we write them, and 170 MB once it is read
+_DIRECTORY_BYTES = 16 << 20
 _ZIP_HEADER = 30
 _ZIP64_EXTRA = 20
 _PADDING_ID = 0xD935  # the zip extra field id that aligners use; readers skip it
@@ -166,6 +170,10 @@ class ArrayReader:
         self.entries = {entry["name"]: entry for entry in entries}
         if len(self.entries) != len(entries):
             raise FormatError("an array name stands twice in the index")
+        keys = ("member", "offsets_member")
+        places = [(entry["file"], entry[key]) for entry in entries for key in keys if isinstance(entry.get(key), str)]
+        if len(set(places)) != len(places):  # else a small index has one large member read a million times
+            raise FormatError("two arrays of the index are the same member")
         self._members = {}  # type: Dict[str, Dict[str, Tuple[int, int]]]
 
     def get(self, name: str, verify: bool = True) -> Any:
@@ -173,30 +181,51 @@ class ArrayReader:
 
         With ``verify`` the sha256 of its bytes is compared with the index first.
         """
+        entry = self._entry(name)
+        if entry["dtype"] != "string":
+            return self._numbers(entry, verify)
+        data, offsets = self._text(entry, verify)
+        raw, out = data.tobytes(), np.empty(len(offsets) - 1, dtype=object)
+        for i in range(len(out)):
+            out[i] = raw[offsets[i] : offsets[i + 1]]
+        return out.reshape(entry["shape"])
+
+    def check(self, name: str) -> None:
+        """What ``get`` checks, in the memory of a block: strings are not made.
+
+        Raises FormatError, or DigestError where the bytes differ from the checksum.
+        """
+        entry = self._entry(name)
+        if entry["dtype"] == "string":
+            self._text(entry, True)
+        else:
+            self._numbers(entry, True)
+
+    def _entry(self, name: str) -> Dict[str, Any]:
         if name not in self.entries:
             raise FormatError("the index has no array named %r" % name)
-        entry = self.entries[name]
-        _check_entry(entry)
-        if entry["dtype"] == "string":
-            return self._strings(entry, verify)
+        _check_entry(self.entries[name])
+        return self.entries[name]
+
+    def _numbers(self, entry: Dict[str, Any], verify: bool) -> Any:
         array = self._map(entry, entry["member"], entry["stored_dtype"], tuple(entry["shape"]))
         if verify:
-            _check_digest(name, array, entry["sha256"])
+            _check_digest(entry["name"], array, entry["sha256"])
         return array
 
-    def _strings(self, entry: Dict[str, Any], verify: bool) -> Any:
-        count = int(np.prod(entry["shape"], dtype=np.int64))
+    def _text(self, entry: Dict[str, Any], verify: bool) -> Tuple[Any, Any]:
+        """The bytes of all strings, and where each begins and ends."""
+        count = 1
+        for dimension in entry["shape"]:
+            count *= dimension
         data = self._map(entry, entry["member"], "uint8", (entry["bytes"],))
         offsets = self._map(entry, entry["offsets_member"], "int64", (count + 1,))
         if verify:
             _check_digest(entry["name"], data, entry["sha256"])
             _check_digest(entry["name"], offsets, entry["offsets_sha256"])
-        raw, out = data.tobytes(), np.empty(count, dtype=object)
-        if offsets[0] != 0 or offsets[-1] != len(raw) or (np.diff(offsets) < 0).any():
+        if offsets[0] != 0 or offsets[-1] != len(data) or (offsets[1:] < offsets[:-1]).any():
             raise FormatError("the string offsets of %r are not ascending" % entry["name"])
-        for i in range(count):
-            out[i] = raw[offsets[i] : offsets[i + 1]]
-        return out.reshape(entry["shape"])
+        return data, offsets
 
     def _map(self, entry: Dict[str, Any], member: str, dtype: str, shape: Tuple[int, ...]) -> Any:
         name, file = entry["name"], entry["file"]
@@ -239,7 +268,13 @@ def member_ranges(path: str) -> Dict[str, Tuple[int, int]]:
 
     Raises FormatError for members that are compressed, encrypted, doubled, overlapping, or not plain names.
     """
-    size, found = os.path.getsize(path), {}  # type: Tuple[int, Dict[str, Tuple[int, int]]]
+    size, found = size_of_regular(path), {}  # type: Tuple[int, Dict[str, Tuple[int, int]]]
+    directory = zip_directory_bytes(path)
+    if directory is not None and directory > _DIRECTORY_BYTES:
+        raise FormatError(
+            "%s has a table of contents of %d bytes; at most %d are read"
+            % (os.path.basename(path), directory, _DIRECTORY_BYTES)
+        )
     try:
         with zipfile.ZipFile(path) as archive, open(path, "rb") as stream:
             for info in archive.infolist():
@@ -303,17 +338,24 @@ def _read_npy_header(path: str, start: int, size: int, name: str) -> Tuple[Any, 
 def _check_entry(entry: Dict[str, Any]) -> None:
     """Refuse an index entry that contradicts itself, before a file is opened."""
     name, logical, shape = entry["name"], entry["dtype"], entry["shape"]
+    if len(shape) > RANK:  # before the sizes are looked at: their product is as long as all of them
+        raise FormatError("array %r: a shape of %d axes; at most %d are read" % (name, len(shape), RANK))
     if not all(type(i) is int and i >= 0 for i in shape):
         raise FormatError("array %r: %r is no shape" % (name, shape))
     size = 1
     for dimension in shape:
         size *= max(dimension, 1)
-    if len(shape) > RANK or size > ELEMENTS:  # also where a zero makes it empty: numpy has no array of such a shape
+    if size > ELEMENTS:  # also where a zero makes it empty: numpy has no array of such a shape
         raise FormatError("array %r: %r is the shape of no array" % (name, shape))
     if logical == "string":
         keys = {"bytes": int, "offsets_member": str, "offsets_sha256": str}
         if not all(isinstance(entry.get(key), kind) for key, kind in keys.items()) or entry["bytes"] < 0:
             raise FormatError("array %r: strings need %s" % (name, ", ".join(sorted(keys))))
+        if size > STRINGS or entry["bytes"] > TEXT_BYTES:
+            raise FormatError(
+                "array %r has %d strings of %d bytes; at most %d of %d bytes are read"
+                % (name, size, entry["bytes"], STRINGS, TEXT_BYTES)
+            )
     stored = "uint8" if logical == "string" else STORED_AS.get(logical, logical)
     if stored not in PLAIN or entry["stored_dtype"] != stored:
         raise FormatError("array %r: dtype %s cannot be stored as %s" % (name, logical, entry["stored_dtype"]))

@@ -4,12 +4,21 @@ import hashlib
 import io
 import json
 import os
+import re
+import stat
 from typing import Any, Optional
 
 CHUNK = 16 << 20
-JSON_LIMIT = 128 << 20
-#: separators in a JSON text: each costs up to 100 bytes of memory, where the text has two
-JSON_VALUES = 8000000
+#: bytes of a JSON text: one character beyond the first plane makes four of each
+JSON_LIMIT = 16 << 20
+#: separators in a JSON text: each costs up to 110 bytes of memory, where the text has two. DenseNet121 has 99,124
+JSON_VALUES = 1250000
+#: levels of a JSON text; models in models in models have about five each, and readers recurse
+JSON_DEPTH = 200
+#: digits of a whole number: what a float holds
+_DIGITS = 300
+#: what may spell half of a surrogate pair
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 #: how far a compressed file of a user's may grow: so many times, and so much in any case
 GROWTH = 100
 GROWTH_FREE_BYTES = 1 << 30
@@ -37,26 +46,78 @@ def _no_duplicates(pairs: Any) -> Any:
     return out
 
 
+def _whole(token: str) -> int:
+    if len(token) > _DIGITS:
+        raise ValueError("a number of %d digits is above what is read" % len(token))
+    return int(token)
+
+
+def _finite(token: str) -> float:
+    value = float(token)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError("the number %s is above what a float holds" % token[:40])
+    return value
+
+
+def size_of_regular(path: str) -> int:
+    """Size in bytes of a regular file, links followed.
+
+    Raises FormatError for anything else, before it is opened: opening a pipe waits for whoever writes it, and a device
+    may have no end.
+    """
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise FormatError("%s is no regular file" % os.path.basename(path))
+    return status.st_size
+
+
 def read_json(path: str, limit: int = JSON_LIMIT) -> Any:
     """The JSON value in a file.
 
-    Raises FormatError for a file above ``limit`` bytes or :data:`JSON_VALUES`, text that is not UTF-8 JSON, NaN or
-    infinity, duplicate keys, or nesting too deep for the parser. Memory stays below twelve times ``limit``.
+    Raises FormatError for what is no regular file, is above ``limit`` bytes, :data:`JSON_VALUES` or :data:`JSON_DEPTH`, for
+    text that is not UTF-8 JSON, numbers that are not finite, halves of surrogate pairs, and duplicate keys. Memory stays
+    below ten times ``limit``.
     """
-    size = os.path.getsize(path)
+    name, size = os.path.basename(path), size_of_regular(path)
+    if size <= limit:
+        with open(path, "rb") as stream:
+            data = stream.read(limit + 1)
+        size = max(size, len(data))
     if size > limit:
-        raise FormatError("%s has %d bytes; at most %d are read" % (os.path.basename(path), size, limit))
-    with open(path, "rb") as stream:
-        data = stream.read(limit + 1)
+        raise FormatError("%s has %d bytes; at most %d are read" % (name, size, limit))
     values = sum(data.count(separator) for separator in (b",", b":", b"[", b"{"))
     if values > JSON_VALUES:
-        raise FormatError(
-            "%s has %d separators of values; at most %d are read" % (os.path.basename(path), values, JSON_VALUES)
-        )
+        raise FormatError("%s has %d separators of values; at most %d are read" % (name, values, JSON_VALUES))
     try:
-        return json.loads(data.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_no_duplicates)
+        text, surrogates = data.decode("utf-8"), _SURROGATE.search(data) is not None
+        del data
+        value = json.loads(
+            text, parse_constant=_no_constant, parse_float=_finite, parse_int=_whole, object_pairs_hook=_no_duplicates
+        )
+        _check_inside(value, surrogates)
     except (ValueError, RecursionError) as error:
-        raise FormatError("%s is not valid JSON: %s" % (os.path.basename(path), error))
+        raise FormatError("%s is not valid JSON: %s" % (name, error))
+    return value
+
+
+def _check_inside(value: Any, surrogates: bool) -> None:
+    """Refuse what nests too deep for those who walk it and, where there may be any, text that no file can hold."""
+    level, depth = [[value]], -1  # type: Any
+    while level:
+        depth += 1
+        if depth > JSON_DEPTH:
+            raise ValueError("it nests deeper than %d levels" % JSON_DEPTH)
+        if surrogates:
+            _check_text(level)
+        children = (item for outer in level for item in (outer.values() if isinstance(outer, dict) else outer))
+        level = [item for item in children if isinstance(item, (dict, list))]
+
+
+def _check_text(level: Any) -> None:
+    for outer in level:
+        for item in outer if isinstance(outer, list) else [part for pair in outer.items() for part in pair]:
+            if isinstance(item, str):
+                item.encode("utf-8")  # UnicodeEncodeError is a ValueError
 
 
 def write_json(path: str, value: Any) -> None:
