@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import envspec
-from harness.artifact import Artifact, Kind
+from harness.artifact import Artifact, Kind, bounded
 from harness.artifact.checkpoints import Checkpoint, checkpoint_files, find_checkpoint
 from harness.artifact.graph_candidates import Candidates, propose
 from harness.artifact.graph_messages import GraphFacts, read_graphs
@@ -25,6 +25,7 @@ READERS = {
     Kind.CHECKPOINT: "read_checkpoint",
     Kind.GRAPH_DEF: "read_frozen_graph",
 }
+_Proposed = tuple[tuple[str, ...], Candidates, Candidates | None]
 #: chosen for every graph that does not ask for another: the last 1.x runs the graphs of all before it
 SOURCE = "tf1.15"
 FORMAT = "saved_model"
@@ -180,11 +181,9 @@ def graph_of(path: Path) -> GraphFacts:
 
 
 def _with_candidates(path: Path, choices: Choices, found: Artifact) -> tuple[Choices, str | None]:
-    facts = graph_of(path)
-    missing = _unknown(facts, [*choices.inputs.values(), *choices.outputs.values(), *choices.fixed])
-    proposed = propose(facts, choices.outputs.values(), choices.inputs.values())
+    missing, proposed, alone = bounded.bounded(lambda: _proposed(path, choices), _Proposed, path.name)
     if missing:
-        details = [f"not in the graph: {name}" for name in missing] + _listed(propose(facts))
+        details = [f"not in the graph: {name}" for name in missing] + _listed(alone or proposed)
         raise HarnessError(
             "tensor-unknown", f"{len(missing)} of the named tensors are not in the graph.", details=details
         )
@@ -202,12 +201,20 @@ def _with_candidates(path: Path, choices: Choices, found: Artifact) -> tuple[Cho
     )
 
 
+def _proposed(path: Path, choices: Choices) -> _Proposed:
+    """Named tensors that are not in the graph; inputs and outputs that fit those named, and without any if some are not there."""
+    facts = graph_of(path)
+    missing = _unknown(facts, [*choices.inputs.values(), *choices.outputs.values(), *choices.fixed])
+    proposed = propose(facts, choices.outputs.values(), choices.inputs.values())
+    return tuple(missing), proposed, propose(facts) if missing else None
+
+
 def _listed(proposed: Candidates) -> list[str]:
     lines = [
-        f"inputs {', '.join(proposed.inputs.values()) or 'none'}",
-        f"outputs {', '.join(proposed.outputs.values()) or 'none'}",
+        f"inputs {', '.join(shown(name, 200) for name in proposed.inputs.values()) or 'none'}",
+        f"outputs {', '.join(shown(name, 200) for name in proposed.outputs.values()) or 'none'}",
     ]
-    return lines + [f"{tensor} fixed to {value}" for tensor, value in proposed.fixed.items()]
+    return lines + [f"{shown(tensor, 200)} fixed to {value}" for tensor, value in proposed.fixed.items()]
 
 
 def _unknown(facts: GraphFacts, tensors: list[str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness import graph_plan
-from harness.artifact import Artifact, Kind, find_sources, sniff, tensorflow_versions, written_by
+from harness.artifact import Artifact, Kind, bounded, find_sources, sniffing, tensorflow_versions, written_by
 from harness.artifact.checkpoints import find_checkpoint
 from harness.artifact.graph_messages import GraphFacts, read_graphs
 from harness.artifact.text import plural, shown, visible
@@ -34,7 +35,8 @@ def describe_artifact(
     Raises:
         HarnessError: ``source-missing``, ``source-unreadable``, ``source-empty`` or ``source-truncated``.
     """
-    artifact = sniff(path)
+    artifact, graphs, bundle = bounded.bounded(lambda: _read(path), tuple[Artifact, list[Any], Any], path.name)
+    artifact = replace(artifact, path=path)
     return {
         "format_version": FORMAT_VERSION,
         "path": str(path),
@@ -46,16 +48,23 @@ def describe_artifact(
         "model": _model(artifact),
         "weights": _weights(artifact),
         "operations": dict(artifact.operations),
-        "graphs": graphs_of(artifact),
+        "graphs": graphs,
         "training": {
             "training_config": artifact.has_training_config,
             "optimizer_weights": artifact.has_optimizer_weights,
             "optimizer": artifact.optimizer,
         },
-        "bundle": _bundle(artifact.manifest) if artifact.manifest is not None else None,
+        "bundle": bundle,
         "migration": _migration(artifact, choose_source),
         "warnings": warnings_of(artifact),
     }
+
+
+def _read(path: Path) -> tuple[Artifact, list[dict[str, Any]], dict[str, Any] | None]:
+    """What only a look into the file tells, and the host needs."""
+    found = sniffing.sniff(path)
+    bundle = _bundle(found.manifest) if found.manifest is not None else None
+    return bounded.told(found), graphs_of(found), bundle
 
 
 def warnings_of(artifact: Artifact) -> list[str]:
@@ -221,7 +230,7 @@ def _migration(artifact: Artifact, choose_source: ChooseSource | None) -> dict[s
         if artifact.kind in graph_plan.READERS:
             plan = graph_plan.make(artifact, graph_plan.Choices())
             return {"possible": True, "source_environment": plan.source_env.name, "reason": None, "note": plan.note}
-        sources = find_sources(artifact.path)
+        sources = find_sources(artifact.path, found=artifact)
         environment = choose_source(sources.keras_version, sources.backend) if choose_source else None
     except HarnessError as error:
         reason = {"code": error.code, "message": error.message, "details": list(error.details), "remedy": error.remedy}

@@ -40,7 +40,7 @@ class Supplied:
         Raises:
             HarnessError: custom-objects-invalid.
         """
-        for path in (custom_objects, target_objects):
+        for path in (custom_objects, layer_arguments, target_objects):
             if path is not None and not path.is_file():
                 raise HarnessError("custom-objects-invalid", f"There is no file {path}.")
         arguments = _arguments(layer_arguments) if layer_arguments else {}

@@ -42,7 +42,7 @@ def read_zip(path: Path, size_bytes: int) -> Artifact:
     if directory_bytes is None:
         raise HarnessError(
             "source-truncated",
-            f'"{path.name}" is a truncated zip archive: it starts like one, but its end record is missing.',
+            f'"{shown(path.name)}" is a truncated zip archive: it starts like one, but its end record is missing.',
         )
     if directory_bytes > ZIP_DIRECTORY_LIMIT:
         looks_like = f"a zip archive whose table of contents has {directory_bytes:,} bytes"
@@ -52,7 +52,7 @@ def read_zip(path: Path, size_bytes: int) -> Artifact:
             return _read_archive(archive, path, size_bytes)
     except _DAMAGE as error:
         raise HarnessError(
-            "source-truncated", f'"{path.name}" is a damaged zip archive: {shown(str(error), 200)}.'
+            "source-truncated", f'"{shown(path.name)}" is a damaged zip archive: {shown(str(error), 200)}.'
         ) from error
 
 

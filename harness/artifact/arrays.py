@@ -6,6 +6,7 @@ import io
 import json
 import math
 import tokenize
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,7 +17,9 @@ from harness.artifact.text import plural
 
 NPY_MAGIC = b"\x93NUMPY"
 NPY_HEADER_BYTES = 1 << 16
-SAFETENSORS_HEADER_BYTES = 64 << 20
+SAFETENSORS_HEADER_BYTES = 8 << 20
+# What arrays can have; the product of a shape is then a number that can be written down.
+RANK_LIMIT, SIZE_LIMIT = 64, 1 << 63
 # numpy reads the header as Python source; a broken one fails in the tokenizer or in the evaluation.
 _HEADER_DAMAGE = (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, OverflowError, tokenize.TokenError)
 _SAFETENSORS_BITS = {"BOOL": 8, "F4": 4, "F8": 8, "U8": 8, "I8": 8, "F16": 16, "BF16": 16, "U16": 16, "I16": 16}
@@ -33,6 +36,8 @@ def npy_tensor(stream: BinaryIO, name: str) -> Tensor | None:
         reader = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
         shape, _, dtype = reader(head)
     except _HEADER_DAMAGE:
+        return None
+    if not _possible(shape):
         return None
     name_of_type = str(dtype) if dtype.names else dtype.name
     return Tensor(path=name, shape=shape, dtype=name_of_type, size_bytes=math.prod(shape) * dtype.itemsize)
@@ -85,8 +90,12 @@ def _safetensor(name: str, entry: Any) -> Tensor | None:
     if not isinstance(entry, dict):
         return None
     shape, dtype = entry.get("shape"), entry.get("dtype")
-    if not isinstance(dtype, str) or not isinstance(shape, list) or not all(isinstance(size, int) for size in shape):
+    if not isinstance(dtype, str) or not isinstance(shape, list) or not _possible(shape):
         return None
-    digits = "".join(character for character in dtype if character.isdigit())
+    digits = "".join(character for character in dtype if character in "0123456789")
     bits = _SAFETENSORS_BITS.get(dtype, int(digits[:2] or 8))
     return Tensor(path=name, shape=tuple(shape), dtype=dtype.lower(), size_bytes=math.prod(shape) * bits // 8)
+
+
+def _possible(shape: Sequence[object]) -> bool:
+    return len(shape) <= RANK_LIMIT and all(type(size) is int and 0 <= size < SIZE_LIMIT for size in shape)

@@ -10,7 +10,9 @@ from harness.artifact.text import shown
 from harness.errors import HarnessError
 
 _SHARD = re.compile(r"(.+)\.data-(\d{5})-of-(\d{5})", re.DOTALL)
-_LATEST = re.compile(r'^\s*model_checkpoint_path\s*:\s*"((?:[^"\\]|\\.)*)"', re.MULTILINE)
+#: TensorFlow writes a line for each checkpoint that it keeps, the latest first
+_POINTER_BYTES = 1 << 16
+_LATEST = re.compile(r'^[ \t]*model_checkpoint_path[ \t]*:[ \t]*"((?:[^"\\]|\\.)*)"', re.MULTILINE)
 _WEIGHTS_ONLY = (
     "Put the `.meta` file that was written with it beside it. Without one, build the model's graph in its own script, "
     "restore the checkpoint there and save it again: `tf.train.Saver().save(session, PREFIX)` writes the `.meta` too."
@@ -62,7 +64,8 @@ def _latest(path: Path) -> Path:
     folder = path if path.is_dir() else path.parent
     pointer = folder / "checkpoint"
     if pointer.is_file():
-        match = _LATEST.search(pointer.read_text("utf-8", "replace"))
+        with pointer.open("rb") as stream:
+            match = _LATEST.search(stream.read(_POINTER_BYTES).decode("utf-8", "replace"))
         if match:
             name = Path(match[1]).name  # written where the model was trained; here its files lie beside it
             return folder / name

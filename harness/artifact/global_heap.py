@@ -16,8 +16,11 @@ from typing import BinaryIO
 # Signature and version. The three reserved bytes behind are not compared, because libhdf5 ignores them too.
 COLLECTION = b"GCOL\x01"
 HEADER_BYTES = 16
-OBJECTS_LIMIT = 200_000
+#: collections and their objects, in use or free, of all that is walked; none of it is free of charge
+HEADERS_LIMIT = 200_000
 _BLOCK_BYTES = 1 << 18
+#: of a larger file its first and its last half are scanned: what is written before the weights, and what is behind them
+SCANNED_BYTES = 1 << 30
 
 
 class HeapError(Exception):
@@ -30,39 +33,42 @@ def largest_object(path: Path) -> int:
     Raises:
         HeapError: a collection has an object without extent, or too many objects to check.
     """
-    largest, objects = 0, 0
+    largest, headers = 0, 0
     with path.open("rb") as stream:
-        for start in list(_collections(stream)):
-            for size in _objects(stream, start):
-                largest, objects = max(largest, size), objects + 1
-                if objects > OBJECTS_LIMIT:
-                    raise HeapError(f"its global heaps hold more than {OBJECTS_LIMIT:,} objects")
+        end = stream.seek(0, os.SEEK_END)
+        for start in list(_collections(stream, end)):
+            for size in _objects(stream, start, end):
+                largest, headers = max(largest, size), headers + 1
+                if headers > HEADERS_LIMIT:
+                    raise HeapError(f"its global heaps hold more than {HEADERS_LIMIT:,} objects")
     return largest
 
 
-def _collections(stream: BinaryIO) -> Iterator[int]:
+def _collections(stream: BinaryIO, end: int) -> Iterator[int]:
     """Yield the offsets of all collections: any attribute may point to any of them."""
-    base, kept, found = 0, b"", 0
-    while block := stream.read(_BLOCK_BYTES):
-        window = kept + block
-        at = window.find(COLLECTION)
-        while at >= 0:
-            found += 1
-            if found > OBJECTS_LIMIT:
-                raise HeapError(f"it has more than {OBJECTS_LIMIT:,} global heaps")
-            yield base - len(kept) + at
-            at = window.find(COLLECTION, at + 1)
-        base += len(block)
-        kept = window[-(len(COLLECTION) - 1) :]
+    found, half = 0, SCANNED_BYTES // 2
+    for first, last in [(0, end)] if end <= SCANNED_BYTES else [(0, half), (end - half, end)]:
+        position, kept = stream.seek(first), b""
+        while position < last and (block := stream.read(min(_BLOCK_BYTES, last - position))):
+            window = kept + block
+            at = window.find(COLLECTION)
+            while at >= 0:
+                found += 1
+                if found > HEADERS_LIMIT:
+                    raise HeapError(f"it has more than {HEADERS_LIMIT:,} global heaps")
+                yield position - len(kept) + at
+                at = window.find(COLLECTION, at + 1)
+            position += len(block)
+            kept = window[-(len(COLLECTION) - 1) :]
 
 
-def _objects(stream: BinaryIO, start: int) -> Iterator[int]:
-    """Yield the size of each object in use; free ones (index 0) have an extent too, header included."""
+def _objects(stream: BinaryIO, start: int, file_end: int) -> Iterator[int]:
+    """Yield the size of each object, 0 of a free one (index 0), whose extent includes its header."""
     stream.seek(start)
     header = stream.read(HEADER_BYTES)
     if len(header) < HEADER_BYTES:
         return
-    end = min(start + int(struct.unpack_from("<Q", header, 8)[0]), stream.seek(0, os.SEEK_END))
+    end = min(start + int(struct.unpack_from("<Q", header, 8)[0]), file_end)
     position = start + HEADER_BYTES
     while position + HEADER_BYTES <= end:
         stream.seek(position)
@@ -70,6 +76,5 @@ def _objects(stream: BinaryIO, start: int) -> Iterator[int]:
         extent = HEADER_BYTES + (size + 7) // 8 * 8 if index else size
         if extent == 0:
             raise HeapError(f"the global heap at byte {start:,} has a free object of size 0")
-        if index:
-            yield size
+        yield size if index else 0
         position += extent

@@ -72,9 +72,9 @@ def named(tensors: Iterable[str]) -> dict[str, str]:
     whole = [tensor if ":" in tensor else f"{tensor}:0" for tensor in tensors]
     for tensor in whole:
         parts = base(tensor).split("/")
-        options = ["_".join(parts[-count:]) for count in range(1, len(parts) + 1)]
-        fitting = [o for o in options if o not in found] or [f"{options[-1]}_{tensor.split(':')[1]}"]
-        found[fitting[0]] = tensor
+        options = ("_".join(parts[-count:]) for count in range(1, len(parts) + 1))
+        fitting = next((option for option in options if option not in found), None)
+        found[fitting or f"{'_'.join(parts)}_{tensor.split(':')[1]}"] = tensor
     return found
 
 
@@ -92,6 +92,11 @@ class _Graph:
         self._weighted = self._spread(self.weights, sizes=True)
         self._sources: dict[str, set[str]] = {}
         self._values: dict[str, set[str]] = {}
+        # Answers that were found already: a graph may be one chain of a million nodes, each of which asks for those below.
+        self._known_data: dict[str, frozenset[str]] = {}
+        self._known_fixed: dict[str, bool | float | None] = {}
+        self._bare: dict[str, str] = {}
+        self._dressing: dict[str, bool] = {}
         self._settings = {n.name for n in facts.nodes if self._is_source(n) and self._is_setting(n)}
         if all(n.name in self._settings for n in facts.nodes if self._is_source(n)):
             self._settings = set()
@@ -166,19 +171,30 @@ class _Graph:
             found[self._undressed(node, data) if any(self._data(n.name) > data for n in readers) else node.name] = None
         if self.weights and any(self.reach(name)[1] for name in found):
             found = {name: None for name in found if self.reach(name)[1]}
-        return [n for n in found if not any(self._data(o) < self._data(n) for o in found)]
+        needed = {self._data(name) for name in found}
+        return [name for name in found if not any(less < self._data(name) for less in needed)]
 
     def _undressed(self, node: GraphNode, data: frozenset[str]) -> str:
         """What a loss rearranges before it compares it with the labels."""
-        while node.op in _TRIVIAL and node.op != "Identity":
+        passed = []
+        while node.op in _TRIVIAL and node.op != "Identity" and node.name not in self._bare:
+            passed.append(node.name)
+            self._bare[node.name] = node.name  # where a loop of nodes ends
             below = [base(i) for i in node.inputs if not i.startswith("^") and self._data(base(i)) == data]
             if not below or self._is_source(self.nodes[below[0]]):
                 break
             node = self.nodes[below[0]]
-        return node.name
+        name = self._bare.get(node.name, node.name)
+        self._bare |= dict.fromkeys(passed, name)
+        return name
 
     def _data(self, name: str) -> frozenset[str]:
         """The sources whose values, not only sizes, reach a node; no settings, such as the phase or a rate of dropout."""
+        if name not in self._known_data:
+            self._known_data[name] = self._data_of(name)
+        return self._known_data[name]
+
+    def _data_of(self, name: str) -> frozenset[str]:
         node = self.nodes.get(name)
         if node is None or node.op in _SIZES:
             return frozenset()
@@ -187,17 +203,29 @@ class _Graph:
 
     def _decorates(self, node: GraphNode) -> bool:
         """Whether a node only dresses an input."""
-        while node.op in _TRIVIAL:
-            below = [self.nodes[base(i)] for i in node.inputs if base(i) in self.nodes and self.reach(base(i))[0]]
+        passed, found = [], False
+        while node.op in _TRIVIAL and node.name not in self._dressing:
+            passed.append(node.name)
+            self._dressing[node.name] = False  # what leads back to itself dresses nothing
+            below = [self.nodes[base(i)] for i in node.inputs if base(i) in self.nodes and self._sources.get(base(i))]
             if len(below) != 1:
-                return False
+                break
             node = below[0]
             if self._is_source(node):
-                return len(self.nodes) > 40 or any(n.op in ("MatMul", "Conv2D") for n in self.nodes.values())
-        return False
+                found = len(self.nodes) > 40 or any(n.op in ("MatMul", "Conv2D") for n in self.nodes.values())
+                break
+        else:
+            found = self._dressing.get(node.name, False)
+        self._dressing |= dict.fromkeys(passed, found)
+        return found
 
     def fixed_value(self, name: str) -> bool | float | None:
         """The value that a source has outside of training: a phase, or the rate at which dropout keeps values."""
+        if name not in self._known_fixed:
+            self._known_fixed[name] = self._fixed_value_of(name)
+        return self._known_fixed[name]
+
+    def _fixed_value_of(self, name: str) -> bool | float | None:
         node = self.nodes.get(name)
         if (
             node is None

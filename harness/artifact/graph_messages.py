@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from harness.artifact import textproto, wire
 
+#: a message that was parsed from text
+Message = Mapping[str, Any]
 #: numbers of ``types.proto``, 100 more for references
 DTYPES = {
     1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 7: "string", 8: "complex64", 9: "int64",
@@ -23,6 +24,8 @@ DTYPES = {
 _KEPT = ("dtype", "shape", "T", "type")
 #: bytes of a file that are parsed at most; larger graphs are described by their name and size alone
 LIMIT = 1 << 30
+#: bytes of text that are parsed at most; each costs about ten of memory
+TEXT_LIMIT = 32 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,19 +75,22 @@ def read_graphs(path: Path) -> list[GraphFacts]:
     """
     if path.is_dir():
         path = next((path / name for name in ("saved_model.pb", "saved_model.pbtxt") if (path / name).is_file()), path)
-    if path.stat().st_size > LIMIT:
+    size = path.stat().st_size
+    if size > LIMIT:
         return []
-    data = path.read_bytes()
-    stream = BytesIO(data)
-    if textproto.looks_like(data[:4096]):
-        return _from_text(data)
-    for reader in (_saved_model, _meta_graphs, _plain_graph):
-        try:
-            found = list(reader(stream, len(data)))
-        except wire.WireError:
-            continue
-        if any(graph.nodes for graph in found):
-            return found
+    with path.open("rb") as stream:
+        if textproto.looks_like(stream.read(4096)):
+            if size > TEXT_LIMIT:
+                raise wire.WireError(f"it has {size:,} bytes of text, more than the limit of {TEXT_LIMIT:,}")
+            stream.seek(0)
+            return _from_text(stream.read())
+        for reader in (_saved_model, _meta_graphs, _plain_graph):
+            try:
+                found = list(reader(stream, size))
+            except wire.WireError:
+                continue
+            if any(graph.nodes for graph in found):
+                return found
     raise wire.WireError("no graph")
 
 
@@ -211,49 +217,81 @@ def _shape(stream: BinaryIO, item: wire.Field) -> tuple[int | None, ...] | None:
 
 def _from_text(data: bytes) -> list[GraphFacts]:
     try:
-        root = textproto.parse(data.decode("utf-8"))
+        return list(_text_graphs(textproto.parse(data.decode("utf-8"))))
     except (ValueError, RecursionError) as error:
         raise wire.WireError(str(error)) from error
-    metas = root.get("meta_graphs") or ([root] if "graph_def" in root else [])
+
+
+def _text_graphs(root: Message) -> Iterator[GraphFacts]:
+    """The graphs of a parsed message. Raises ValueError for fields of another form than those of a graph."""
+    metas = _messages(root, "meta_graphs") or ([root] if "graph_def" in root else [])
     if not metas:
-        return [GraphFacts(nodes=tuple(map(_text_node, root.get("node", ()))))]
-    found = []
+        yield GraphFacts(nodes=tuple(map(_text_node, _messages(root, "node"))))
     for meta in metas:
-        graph = (meta.get("graph_def") or [{}])[0]
-        info = (meta.get("meta_info_def") or [{}])[0]
+        graph = next(iter(_messages(meta, "graph_def")), {})
+        info = next(iter(_messages(meta, "meta_info_def")), {})
         signatures = {
-            str(entry["key"][0]): _text_signature(entry["value"][0])
-            for entry in meta.get("signature_def", ())
-            if not str(entry["key"][0]).startswith("__saved_model_")
+            _word(entry, "key"): _text_signature(_message(entry, "value"))
+            for entry in _messages(meta, "signature_def")
+            if not _word(entry, "key").startswith("__saved_model_")
         }
-        nodes = tuple(map(_text_node, graph.get("node", ())))
-        found.append(GraphFacts(nodes=nodes, tags=tuple(map(str, info.get("tags", ()))), signatures=signatures))
-    return found
+        nodes = tuple(map(_text_node, _messages(graph, "node")))
+        yield GraphFacts(nodes=nodes, tags=_words(info, "tags"), signatures=signatures)
 
 
-def _text_signature(value: Mapping[str, Any]) -> Signature:
+def _messages(message: Message, key: str) -> list[Message]:
+    found = message.get(key, [])
+    if not all(isinstance(value, dict) for value in found):
+        raise ValueError(f"`{key}` is no message")
+    return list(found)
+
+
+def _message(message: Message, key: str) -> Message:
+    found = _messages(message, key)
+    if not found:
+        raise ValueError(f"a message has no `{key}`")
+    return found[0]
+
+
+def _words(message: Message, key: str) -> tuple[str, ...]:
+    found = message.get(key, [])
+    if not all(isinstance(value, str) for value in found):
+        raise ValueError(f"`{key}` is a message")
+    return tuple(found)
+
+
+def _word(message: Message, key: str, default: str | None = None) -> str:
+    found = _words(message, key) or (() if default is None else (default,))
+    if not found:
+        raise ValueError(f"a message has no `{key}`")
+    return found[0]
+
+
+def _text_signature(value: Message) -> Signature:
     sides = {
-        side: {str(e["key"][0]): str(e["value"][0].get("name", ["sparse"])[0]) for e in value.get(side, ())}
+        side: {_word(e, "key"): _word(_message(e, "value"), "name", "sparse") for e in _messages(value, side)}
         for side in ("inputs", "outputs")
     }
     return Signature(**sides)
 
 
-def _text_node(node: Mapping[str, Any]) -> GraphNode:
-    attrs = {str(e["key"][0]): e["value"][0] for e in node.get("attr", ()) if e.get("value")}
-    kind = next((attrs[key]["type"][0] for key in ("dtype", "T") if "type" in attrs.get(key, {})), "")
+def _text_node(node: Message) -> GraphNode:
+    attrs = {_word(e, "key"): _message(e, "value") for e in _messages(node, "attr") if e.get("value")}
+    kind = next((_word(attrs[key], "type") for key in ("dtype", "T") if "type" in attrs.get(key, {})), "")
     names = {"float": "float32", "double": "float64", "half": "float16"}
-    dtype = str(kind).removeprefix("DT_").removesuffix("_REF").lower()
-    shape = attrs.get("shape", {}).get("shape")
+    dtype = kind.removeprefix("DT_").removesuffix("_REF").lower()
+    shape = _messages(attrs.get("shape", {}), "shape")
     sizes = None
     if shape and not shape[0].get("unknown_rank"):
-        sizes = tuple(_text_size(dim) for dim in shape[0].get("dim", ()))
+        sizes = tuple(_text_size(dim) for dim in _messages(shape[0], "dim"))
     return GraphNode(
-        name=str(node["name"][0]), op=str(node["op"][0]), inputs=tuple(map(str, node.get("input", ()))),
+        name=_word(node, "name"), op=_word(node, "op"), inputs=_words(node, "input"),
         dtype=names.get(dtype, dtype) or None, shape=sizes,
     )  # fmt: skip
 
 
-def _text_size(dim: Mapping[str, Any]) -> int | None:
-    size = int(dim.get("size", [0])[0])
+def _text_size(dim: Message) -> int | None:
+    size = int(_word(dim, "size", "0"))
+    if size >= 1 << 63:
+        raise ValueError("a size that no tensor has")
     return None if size < 0 else size

@@ -85,9 +85,9 @@ def _check_strings(path: Path) -> None:
     try:
         largest = largest_object(path)
     except HeapError as error:
-        raise HarnessError("source-truncated", f'"{path.name}" is a damaged HDF5 file: {error}.') from error
+        raise HarnessError("source-truncated", f'"{shown(path.name)}" is a damaged HDF5 file: {error}.') from error
     if largest > STRING_BYTES_LIMIT:
-        message = f'"{path.name}" holds a string of {largest:,} bytes; the limit is {STRING_BYTES_LIMIT:,}.'
+        message = f'"{shown(path.name)}" holds a string of {largest:,} bytes; the limit is {STRING_BYTES_LIMIT:,}.'
         raise HarnessError("source-unsupported-format", message, remedy=CATALOGUE["source-truncated"].remedy)
 
 
@@ -257,7 +257,7 @@ def _damage_message(path: Path, size_bytes: int, reason: str) -> str:
     expected = re.search(r"stored_eof = (\d+)", reason)
     if expected and int(expected[1]) > size_bytes:
         return (
-            f'"{path.name}" is a truncated HDF5 file: its header declares {int(expected[1]):,} bytes, '
+            f'"{shown(path.name)}" is a truncated HDF5 file: its header declares {int(expected[1]):,} bytes, '
             f"the file has {size_bytes:,}."
         )
-    return f'"{path.name}" is a damaged HDF5 file: {shown(reason, 200)}.'
+    return f'"{shown(path.name)}" is a damaged HDF5 file: {shown(reason, 200)}.'

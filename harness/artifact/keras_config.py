@@ -96,6 +96,17 @@ def walk_layers(architecture: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         stack.extend(reversed(_children(layer)))
 
 
+def skeleton(architecture: Mapping[str, Any]) -> dict[str, Any]:
+    """The architecture with nothing but class names, names and the lists of layers."""
+    found = {key: architecture[key] for key in ("class_name", "name") if isinstance(architecture.get(key), str)}
+    config = architecture.get("config")
+    layers = config.get("layers") if isinstance(config, dict) else config
+    inner: Any = [skeleton(layer) for layer in layers if isinstance(layer, dict)] if isinstance(layers, list) else None
+    if isinstance(config, dict):
+        inner = {"name": layer_name({"config": config}), **({} if inner is None else {"layers": inner})}
+    return {**found, "config": {} if inner is None else inner}
+
+
 def layer_name(layer: Mapping[str, Any]) -> str:
     """Return the layer's name; an empty string if it has none."""
     config = layer.get("config")

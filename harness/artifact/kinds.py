@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from harness.artifact.text import shown
 from harness.errors import HarnessError
 
 HASH_BLOCK_BYTES = 1 << 20
@@ -181,5 +182,5 @@ def _file_sha256(path: Path) -> str:
             while block := stream.read(HASH_BLOCK_BYTES):
                 digest.update(block)
     except OSError as error:
-        raise HarnessError("source-unreadable", f'"{path.name}" could not be read: {error.strerror}.') from error
+        raise HarnessError("source-unreadable", f'"{shown(path.name)}" could not be read: {error.strerror}.') from error
     return digest.hexdigest()

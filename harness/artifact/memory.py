@@ -11,6 +11,13 @@ from pathlib import Path
 _STATISTICS = Path("/proc/self/statm")
 
 
+def address_space() -> int:
+    """The bytes of address space that the process has; 0 without ``/proc``."""
+    if not _STATISTICS.exists():
+        return 0
+    return int(_STATISTICS.read_text().split()[0]) * mmap.PAGESIZE
+
+
 @contextmanager
 def memory_limited(headroom_bytes: int) -> Iterator[None]:
     """Let the process grow by ``headroom_bytes`` inside of the block, and no further.
@@ -18,10 +25,10 @@ def memory_limited(headroom_bytes: int) -> Iterator[None]:
     The limit is that of the whole process, so the block has to be short. Without ``/proc`` (not Linux)
     there is no limit.
     """
-    if not _STATISTICS.exists():
+    in_use = address_space()
+    if not in_use:
         yield
         return
-    in_use = int(_STATISTICS.read_text().split()[0]) * mmap.PAGESIZE
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     wanted = in_use + headroom_bytes
     limits = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]

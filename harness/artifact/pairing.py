@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.artifact.bounded import sniff
 from harness.artifact.keras_config import layer_name
 from harness.artifact.kinds import Artifact, Kind
 from harness.artifact.requirement import require_keras_model, require_no_oddities
-from harness.artifact.sniffing import sniff
 from harness.artifact.text import plural, shown
 from harness.errors import HarnessError
 
@@ -42,17 +42,19 @@ class Sources:
         return (self.weights.backend if self.weights else None) or self.model.backend
 
 
-def find_sources(source: Path, weights: Path | None = None, architecture: Path | None = None) -> Sources:
+def find_sources(
+    source: Path, weights: Path | None = None, architecture: Path | None = None, *, found: Artifact | None = None
+) -> Sources:
     """What ``source`` and the files named beside it make together.
 
     ``source`` may be a whole model, an architecture (``weights`` named or the only fitting file beside it),
-    a weights file (``architecture`` likewise), or a folder with exactly one fitting pair.
+    a weights file (``architecture`` likewise), or a folder with exactly one fitting pair. ``found`` is what it is, where that is known already.
 
     Raises:
         HarnessError: usage, or whatever makes a file unfit: source-missing, source-architecture-only,
             source-weights-only, source-unsupported-format, …
     """
-    found = sniff(source)
+    found = found or sniff(source)
     if weights is not None and architecture is not None:
         raise HarnessError("usage", "Both --weights and --architecture were given; SOURCE is one of the two.")
     if architecture is not None:

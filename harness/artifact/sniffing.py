@@ -35,10 +35,10 @@ def sniff(path: Path) -> Artifact:
             return prefix
         if not stat.S_ISREG(mode):  # opening a pipe would wait for its writer
             raise HarnessError(
-                "source-not-recognised", f'"{path.name}" is a device, a pipe or a socket; expected a file.'
+                "source-not-recognised", f'"{shown(path.name)}" is a device, a pipe or a socket; expected a file.'
             )
         if size_bytes == 0:
-            raise HarnessError("source-empty", f'"{path.name}" is empty: it has 0 bytes.')
+            raise HarnessError("source-empty", f'"{shown(path.name)}" is empty: it has 0 bytes.')
         return _sniff_file(path, size_bytes)
     except OSError as error:
         reason = error.strerror or str(error)
@@ -109,7 +109,7 @@ def _sniff_file(path: Path, size_bytes: int) -> Artifact:
         return read_hdf5(path, size_bytes, offset)
     if len(head) < len(hdf5.SIGNATURE) and hdf5.SIGNATURE.startswith(head):
         raise HarnessError(
-            "source-truncated", f'"{path.name}" is a truncated HDF5 file: it ends after {size_bytes} bytes.'
+            "source-truncated", f'"{shown(path.name)}" is a truncated HDF5 file: it ends after {size_bytes} bytes.'
         )
     if head.startswith(archives.ZIP_MAGIC):
         return archives.read_zip(path, size_bytes)

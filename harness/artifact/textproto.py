@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 _TOKEN = re.compile(
-    r"""\s+|\#[^\n]*|(?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<word>[A-Za-z_][\w./-]*|\[[\w./]+\])"""
+    r"""\s+|\#[^\n]*|(?P<text>"[^"\\]*(?:\\.[^"\\]*)*"|'[^'\\]*(?:\\.[^'\\]*)*')|(?P<word>[A-Za-z_][\w./-]*|\[[\w./]+\])"""
     r"""|(?P<number>[-+]?[\d.][\w.+-]*)|(?P<sign>[{}<>:;,\[\]-])"""
 )
 _ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|x([0-9a-fA-F]{1,2})|(.))", re.DOTALL)
@@ -29,61 +29,67 @@ def parse(source: str) -> dict[str, list[Any]]:
     Raises:
         ValueError: the text is no protocol buffer, or nested deeper than ``DEPTH``.
     """
-    tokens = _tokens(source)
-    value, _ = _message(tokens, 0, None, 0)
-    return value
+    return _message(_Tokens(source), None, 0)
 
 
-def _tokens(source: str) -> list[tuple[str, str]]:
-    found, position = [], 0
-    while position < len(source):
-        match = _TOKEN.match(source, position)
-        if match is None:
-            raise ValueError(f"unexpected text at character {position}")
-        position = match.end()
-        if match.lastgroup:
-            found.append((match.lastgroup, match[match.lastgroup]))
-    return found
+class _Tokens:
+    """The tokens of a text, one at a time: all of them at once would take forty times the text."""
+
+    def __init__(self, source: str) -> None:
+        self._source, self._position = source, 0
+        self.kind: str | None = None
+        self.text = ""
+        self.advance()
+
+    def advance(self) -> None:
+        """Go to the next token; its kind is None at the end."""
+        while self._position < len(self._source):
+            match = _TOKEN.match(self._source, self._position)
+            if match is None:
+                raise ValueError(f"unexpected text at character {self._position}")
+            self._position = match.end()
+            if match.lastgroup:
+                self.kind, self.text = match.lastgroup, match[match.lastgroup]
+                return
+        self.kind, self.text = None, ""
 
 
-def _message(tokens: list[tuple[str, str]], at: int, end: str | None, depth: int) -> tuple[dict[str, list[Any]], int]:
+def _message(tokens: _Tokens, end: str | None, depth: int) -> dict[str, list[Any]]:
+    """The fields up to ``end``, which is passed."""
     if depth > DEPTH:
         raise ValueError("messages are nested too deep")
     out: dict[str, list[Any]] = {}
-    while at < len(tokens):
-        kind, text = tokens[at]
-        at += 1
+    while tokens.kind:
+        kind, text = tokens.kind, tokens.text
+        tokens.advance()
         if text == end:
-            return out, at
+            return out
         if text in (";", ","):
             continue
         if kind != "word":
             raise ValueError(f"expected a field, found {text[:40]!r}")
-        values, at = _values(tokens, at, depth)
-        out.setdefault(text, []).extend(values)
+        out.setdefault(text, []).append(_value(tokens, depth))
     if end is not None:
         raise ValueError("a message without an end")
-    return out, at
+    return out
 
 
-def _values(tokens: list[tuple[str, str]], at: int, depth: int) -> tuple[list[Any], int]:
-    if at < len(tokens) and tokens[at][1] == ":":
-        at += 1
-    if at >= len(tokens):
-        raise ValueError("a field without a value")
-    kind, text = tokens[at]
-    if text in ("{", "<"):
-        value, at = _message(tokens, at + 1, "}" if text == "{" else ">", depth + 1)
-        return [value], at
+def _value(tokens: _Tokens, depth: int) -> Any:
+    if tokens.text == ":" and tokens.kind == "sign":
+        tokens.advance()
+    kind, text = tokens.kind, tokens.text
     if kind == "text":
         parts = []
-        while at < len(tokens) and tokens[at][0] == "text":
-            parts.append(_ESCAPE.sub(_unescape, tokens[at][1][1:-1]))
-            at += 1
-        return ["".join(parts)], at
+        while tokens.kind == "text":
+            parts.append(_ESCAPE.sub(_unescape, tokens.text[1:-1]))
+            tokens.advance()
+        return "".join(parts)
+    tokens.advance()
+    if text in ("{", "<"):
+        return _message(tokens, "}" if text == "{" else ">", depth + 1)
     if kind in ("word", "number"):
-        return [text], at + 1
-    raise ValueError(f"expected a value, found {text!r}")
+        return text
+    raise ValueError(f"expected a value, found {text!r}" if kind else "a field without a value")
 
 
 def _unescape(match: re.Match[str]) -> str:

@@ -18,7 +18,8 @@ import h5py
 import numpy as np
 import pytest
 
-from harness.artifact import Artifact, Kind, sniff, tensorflow_versions, written_by
+from harness.artifact import Artifact, Kind, tensorflow_versions, written_by
+from harness.artifact.sniffing import sniff
 from harness.errors import HarnessError
 
 YAML = b"backend: tensorflow\nclass_name: Sequential\nconfig:\n- class_name: Dense\nkeras_version: 2.0.4\n"
