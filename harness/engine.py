@@ -83,7 +83,7 @@ class Stages:
         made = backends.ensure(
             spec, self.backend, self.progress, fetch_python=self.fetch_python, untrusted=self.options.untrusted
         )
-        entry = {"name": spec.name, "backend": made.backend, "key": made.key}
+        entry = {"name": spec.name, "backend": made.backend, "key": made.key, **made.origin}
         if entry not in self.report["environments"]:
             self.report["environments"].append(entry)
         return made

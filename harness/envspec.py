@@ -21,6 +21,9 @@ from harness.errors import HarnessError
 #: How a file without the attribute ``keras_version`` (or ``backend``) is written in the tables.
 MISSING = "missing"
 PAIRS_FILE = "pairs.toml"
+#: Distributions that were published as source only. They are built by the locked tools of ``locks/build.txt``; of every
+#: other one a wheel is installed, and none of its code runs meanwhile.
+WITHOUT_WHEEL = frozenset({"gast==0.2.2", "termcolor==1.1.0"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +107,8 @@ class EnvSpec:
     def key(self) -> str:
         """Sixteen hex digits that change when, and only when, what is installed changes.
 
-        Covers the Python version, the pins and the lock file; not comments, reasons or process variables.
+        Covers the Python version, the pins, the lock file and, where something is built, that of the tools; not comments,
+        reasons or process variables.
 
         Raises:
             HarnessError: ``environment-invalid`` when the lock file is absent.
@@ -112,7 +116,25 @@ class EnvSpec:
         installed = [self.python, sorted(pin.requirement for pin in self.pins), sorted(self.omits)]
         digest = hashlib.sha256(json.dumps(installed).encode())
         digest.update(self.lock_text().encode())
+        if self.built:
+            digest.update(self.tools_path.read_bytes())
         return digest.hexdigest()[:16]
+
+    @property
+    def built(self) -> tuple[str, ...]:
+        """The names of the locked distributions that are built from source."""
+        locked = {line.split()[0] for line in self.lock_text().splitlines() if line[:1].isalnum()}
+        return tuple(sorted(one.partition("==")[0] for one in locked & WITHOUT_WHEEL))
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Which kinds of files may be installed, as options that pip and uv understand alike."""
+        return ("--only-binary", ":all:", *(word for name in self.built for word in ("--no-binary", name)))
+
+    @property
+    def tools_path(self) -> Path:
+        """The lock of what builds :attr:`built`."""
+        return envs_folder() / "locks" / "build.txt"
 
     def lock_text(self) -> str:
         """The text of the lock file.

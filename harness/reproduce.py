@@ -121,6 +121,8 @@ def other_environments(before: Mapping[str, Any], after: Mapping[str, Any] | Non
             here = now.get(name) or {"backend": backend, "key": backends.BACKENDS[backend].key(specs[name])}
             if (backend, entry["key"]) != (here["backend"], here["key"]):
                 differences.append(f"{name}: was {backend} {entry['key']}, is {here['backend']} {here['key']} here")
+            elif here.get("base", entry.get("base")) != entry.get("base"):
+                differences.append(f"{name}: its base was {entry.get('base')}, is {here['base']} here")
     sides = ("from", "to") if after else ()
     return differences + [line for key in sides for line in _compare(key, before.get(key), (after or {}).get(key))]
 

@@ -88,6 +88,10 @@ class Environment(Protocol):
     def where(self) -> str:
         """Where it stands, for people: an interpreter's path, an image's name."""
 
+    @property
+    def origin(self) -> dict[str, str]:
+        """What else tells it from others of the same key, as the report names it."""
+
     def start(self, scratch: Path, flavour: str, limits: Limits) -> Running:
         """A worker that begins to import the Keras ``flavour`` now (``""``: none); ``scratch`` is an empty folder of its own."""
 

@@ -6,38 +6,35 @@ paths: build contexts and job folders travel through the engine's interface, whi
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
-import os
 import shlex
-import tarfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import docker
-from docker.errors import APIError, BuildError, ImageNotFound
+from docker.errors import APIError, ImageNotFound
 from docker.types import LogConfig
 
 from harness.backends.base import WORKER_FOLDER, Installed, Limits, Progress, Running, silent
-from harness.backends.container import ENGINE_ERRORS, LABEL, OWNER, USER, Container, owner, settings
-from harness.backends.engines import TIMEOUT_S, connect, engine, refused, short
+from harness.backends.container import ENGINE_ERRORS, LABEL, OWNER, USER, Container, settings
+from harness.backends.engines import TIMEOUT_S, connect, engine, owner_lives, refused, short
+from harness.backends.imagebuild import (
+    BASE,
+    KEY,
+    NAME,
+    REPOSITORY,
+    build,
+    failed,
+    image_key,
+    remove_stages,
+    tag_of,
+)  # fmt: skip
 from harness.backends.venvbuild import SMOKE
 from harness.backends.venvcheck import LISTED, summary, version_findings
-from harness.envspec import EnvSpec, envs_folder
+from harness.envspec import EnvSpec
 from harness.errors import HarnessError
-
-#: labels of images
-NAME, KEY = "tf-migration-harness.environment", "tf-migration-harness.key"
-REPOSITORY = "tf-migration-harness"
-#: names another base image; `{python}` in it becomes the version, such as 3.7
-BASE_VARIABLE = "HARNESS_PYTHON_IMAGE"
-#: passed to the build, so that a mirror of the package index can be named
-_INDEX = {"PIP_INDEX_URL": "UV_DEFAULT_INDEX", "PIP_EXTRA_INDEX_URL": "UV_INDEX", "PIP_TRUSTED_HOST": ""}
-_TAIL_LINES = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,12 +44,19 @@ class DockerEnvironment:
     spec: EnvSpec
     key: str
     image: str
+    identifier: str = ""
+    base: str = ""
     backend: str = "docker"
 
     @property
     def where(self) -> str:
         """The image's name."""
         return self.image
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """The image's identifier, and the digest of the base that it was built on, whose name may move."""
+        return {"image": self.identifier, "base": self.base}
 
     def start(self, scratch: Path, flavour: str, limits: Limits) -> Running:
         """See :class:`harness.backends.base.Environment`."""
@@ -122,51 +126,32 @@ class DockerBackend:
         key = image_key(spec)
         with engine() as client:
             try:
-                client.images.get(_tag(spec, key))
+                image = client.images.get(tag_of(spec))
             except ImageNotFound:
                 return None
-        return DockerEnvironment(spec=spec, key=key, image=_tag(spec, key))
+        base = image.labels.get(BASE, "")
+        return DockerEnvironment(spec=spec, key=key, image=tag_of(spec), identifier=image.id, base=base)
 
     def check(self, spec: EnvSpec) -> str | None:
         """What is wrong with the image of ``spec``, or None: versions and files of all packages, and a first model."""
         environment = self.find(spec)
         if environment is None:
-            return f"there is no image {_tag(spec, image_key(spec))}"
+            return f"there is no image {tag_of(spec)}"
         return packages(spec, environment.image) or first_model(spec, environment.image)
 
     def create(self, spec: EnvSpec, progress: Progress = silent, *, fetch_python: bool = False) -> DockerEnvironment:  # noqa: ARG002 - an image brings its own
-        """The image of ``spec``, built now unless it is there. The engine builds equal steps once.
+        """The image of ``spec``, built now unless it is there.
 
         Raises:
             HarnessError: environment-backend-missing, environment-build-failed.
         """
         if found := self.find(spec):
             return found
-        key = image_key(spec)
-        arguments = {"PYTHON_IMAGE": base_image(spec), "FLAVOUR": spec.keras_flavour, "TENSORFLOW": spec.tensorflow}
-        for name, other in _INDEX.items():
-            if value := os.environ.get(name) or os.environ.get(other):
-                arguments[name] = value
-        progress(f"{spec.name}: building the image {_tag(spec, key)} on {arguments['PYTHON_IMAGE']}")
         with engine() as client:
-            self._build(client, spec, key, arguments, progress)
-        return DockerEnvironment(spec=spec, key=key, image=_tag(spec, key))
-
-    def _build(
-        self, client: docker.DockerClient, spec: EnvSpec, key: str, arguments: dict[str, str], progress: Progress
-    ) -> None:
-        log: list[str] = []
-        try:
-            # The tag is set when the last step has succeeded: there is never an image with it that is not whole.
-            stream = client.api.build(
-                fileobj=_context(spec), custom_context=True, tag=_tag(spec, key), rm=True, forcerm=True, decode=True,
-                buildargs=arguments, labels={NAME: spec.name, KEY: key}, platform="linux/amd64",
-            )  # fmt: skip
-            for line in stream:
-                _follow(spec, line, log, progress)
-            client.images.get(_tag(spec, key))
-        except (APIError, BuildError, ImageNotFound) as error:
-            raise _failed(spec, arguments["PYTHON_IMAGE"], short(error), log) from error
+            build(client, spec, progress)
+        if made := self.find(spec):
+            return made
+        raise failed(spec, "it was removed while it was built", [])
 
     def remove(self, spec: EnvSpec) -> bool:
         """Whether there was anything to remove; also removes the images of older lock files."""
@@ -191,10 +176,12 @@ class DockerBackend:
         with engine() as client:
             ended = ["created", "exited", "dead"]
             for container in client.containers.list(all=True, filters={"label": LABEL, "status": ended}):
-                if _in_use(container):
+                created = container.attrs["Created"] if container.status == "created" else None
+                if owner_lives(container.labels.get(OWNER), created):
                     continue  # it is about to start, or somebody is about to read how it ended
                 container.remove(v=True, force=True)
                 gone.append(container.name)
+            gone += remove_stages(client)
             for image in client.images.list(filters={"label": NAME}):
                 if image.labels.get(KEY) not in current:
                     gone += [tag for tag in _own_tags(image, image.labels[NAME]) if _untag(client, tag)]
@@ -213,15 +200,6 @@ def _untag(client: docker.DockerClient, tag: str) -> bool:
     except ImageNotFound:
         return False
     return True
-
-
-def _in_use(container: Any) -> bool:
-    """Whether the process that a container belongs to runs; of another machine's, whether it may."""
-    host, _, pid = str(container.labels.get(OWNER)).rpartition(":")
-    if host == owner(0).rpartition(":")[0]:
-        return pid.isdecimal() and Path("/proc", pid).exists()
-    made = datetime.fromisoformat(str(container.attrs["Created"]).partition(".")[0].removesuffix("Z") + "+00:00")
-    return container.status == "created" and (datetime.now(UTC) - made).total_seconds() < TIMEOUT_S
 
 
 def _not_accepted(limits: Limits, error: APIError) -> HarnessError:
@@ -275,61 +253,3 @@ def _output(spec: EnvSpec, image: str, arguments: list[str]) -> tuple[int, str, 
 
 def _last_line(text: str) -> str:
     return (text.strip().splitlines() or ["it says nothing"])[-1]
-
-
-def base_image(spec: EnvSpec) -> str:
-    """The image that holds the interpreter: the spec's, or what ``HARNESS_PYTHON_IMAGE`` names."""
-    return (os.environ.get(BASE_VARIABLE) or spec.image).replace("{python}", spec.python)
-
-
-def image_key(spec: EnvSpec) -> str:
-    """Sixteen hex digits over all that goes into the image."""
-    digest = hashlib.sha256(f"{spec.key}\n{base_image(spec)}\n{SMOKE}\n".encode())
-    for path in (envs_folder() / "Dockerfile", envs_folder() / "locks" / "pip.txt"):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _tag(spec: EnvSpec, key: str) -> str:
-    return f"{REPOSITORY}/{spec.name}:{key}"
-
-
-def _context(spec: EnvSpec) -> io.BytesIO:
-    files = {
-        "Dockerfile": (envs_folder() / "Dockerfile").read_bytes(),
-        "pip.txt": (envs_folder() / "locks" / "pip.txt").read_bytes(),
-        "requirements.txt": spec.lock_text().encode(),
-        "smoke.py": SMOKE.encode(),
-    }
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)  # with the time 0, so that the engine finds its earlier steps again
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    packed.seek(0)
-    return packed
-
-
-def _follow(spec: EnvSpec, line: dict[str, Any], log: list[str], progress: Progress) -> None:
-    """Keep the build's last lines, and tell its steps. Raises BuildError where the engine reports one."""
-    text = str(line.get("stream") or line.get("status") or line.get("error") or "").strip()
-    if text:
-        log.extend(text.splitlines())
-        del log[:-_TAIL_LINES]
-        if text.startswith("Step "):
-            progress(f"{spec.name}: {text[:100]}")
-    if "error" in line:
-        raise BuildError(str(line["error"]), log)
-
-
-def _failed(spec: EnvSpec, base: str, why: str, log: list[str]) -> HarnessError:
-    return HarnessError(
-        "environment-build-failed",
-        f"The image of {spec.name} could not be built on {base}: {why}",
-        details=log,
-        remedy=(
-            f"Read the output above. If {base} cannot be had, name another with {BASE_VARIABLE} (a mirror, or an image"
-            " made offline: see docs/containers.md); a package index is named with PIP_INDEX_URL."
-        ),
-    )

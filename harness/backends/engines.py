@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import docker
 from docker.errors import APIError, DockerException
 from docker.tls import TLSConfig
 
-from harness.backends.container import ENGINE_ERRORS
+from harness.backends.container import ENGINE_ERRORS, owner
 from harness.errors import HarnessError
 
 TIMEOUT_S = 3600
@@ -92,6 +93,21 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise DockerException(f"{path} cannot be read: {error}") from error
     return found if isinstance(found, dict) else {}
+
+
+def owner_lives(belongs: str | None, created: str | None) -> bool:
+    """Whether the process runs that something on the engine belongs to (:func:`harness.backends.container.owner`).
+
+    Of another machine's process nobody knows: it is taken to run as long as any step may take after ``created``, the
+    engine's time; None for what nobody waits for then.
+    """
+    host, _, pid = (belongs or "").rpartition(":")
+    if host == owner(0).rpartition(":")[0]:
+        return pid.isdecimal() and Path("/proc", pid).exists()
+    if created is None:
+        return False
+    made = datetime.fromisoformat(created.partition(".")[0].removesuffix("Z") + "+00:00")
+    return (datetime.now(UTC) - made).total_seconds() < TIMEOUT_S
 
 
 def refused(error: BaseException) -> HarnessError:

@@ -51,6 +51,11 @@ class VenvEnvironment:
         """The interpreter's path."""
         return str(self.python)
 
+    @property
+    def origin(self) -> dict[str, str]:
+        """See :class:`harness.backends.base.Environment`: the key says all."""
+        return {}
+
     def start(self, scratch: Path, flavour: str, limits: Limits) -> Running:
         """See :class:`harness.backends.base.Environment`."""
         home = scratch / "home"

@@ -94,7 +94,11 @@ class Build:
     def _install(self) -> None:
         count = len(locked_versions(self.spec.lock_text()))
         self.progress(f"{self.spec.name}: installing {count} packages, TensorFlow {self.spec.tensorflow} among them")
-        self._uv("pip", "sync", "--require-hashes", "--python", str(self._python), str(self.spec.lock_path))
+        strict = ("--require-hashes", "--python", str(self._python))
+        if self.spec.built:  # with these tools, which the lock then removes or replaces, and with no others
+            tools = str(self.spec.tools_path)
+            self._uv("pip", "install", *strict, "--no-deps", "--only-binary", ":all:", "--requirements", tools)
+        self._uv("pip", "sync", *strict, "--no-build-isolation", *self.spec.sources, str(self.spec.lock_path))
 
     def _compile(self) -> None:
         # Workers run with -B and never write bytecode: without this, each import of TensorFlow would compile it.

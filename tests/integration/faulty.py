@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import cli, dialects, job, workspace
-from harness.backends import docker
+from harness.backends import imagebuild
 from harness.backends.venv import VenvEnvironment
 from harness.backends.venvbuild import Build
 from harness.report import pages
@@ -141,7 +141,7 @@ def arrange(moment: str, kind: str, argument: str) -> None:
     elif where == "build":
         before(Build, "_install", lambda _: threading.Timer(0.3, happen, [None]).start())
     elif where == "image":
-        before(docker, "_follow", happen)
+        before(imagebuild, "_follow", happen)
     else:
         owners = {"translate": (dialects, "translate"), "report": (pages, "render"), "swap": (workspace, "_exchange")}
         before(*owners[where], happen)

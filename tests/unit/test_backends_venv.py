@@ -196,6 +196,23 @@ def test_a_failed_install_keeps_its_log_and_shows_the_end(backend: VenvBackend, 
     assert not list(backend.home.staging.iterdir())
 
 
+def test_nothing_is_installed_or_built_with_what_has_no_hash(
+    backend: VenvBackend, spec: EnvSpec, specs: dict[str, EnvSpec], fake_uv: Path, tmp_path: Path
+) -> None:
+    """A build in isolation fetches its tools from the index, whatever they are that day."""
+    fake_uv.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n[ "$2" != sync ]\n')
+    for one in (spec, specs["tf2.21"]):
+        with pytest.raises(HarnessError):
+            backend.create(one)
+    _, tools, sync, _, without = (tmp_path / "calls").read_text().splitlines()
+    assert all("--require-hashes" in call and "--only-binary :all:" in call for call in (tools, sync, without))
+    assert tools.startswith("pip install")
+    assert tools.endswith("--requirements " + str(spec.tools_path))
+    assert "--no-deps" in tools
+    assert "--no-build-isolation --only-binary :all: --no-binary gast" in sync
+    assert "--no-binary" not in without
+
+
 def test_a_full_disk_is_told_apart(backend: VenvBackend, spec: EnvSpec, fake_uv: Path) -> None:
     fake_uv.write_text("#!/bin/sh\necho 'error: failed to copy: No space left on device (os error 28)'\nexit 2\n")
     with pytest.raises(HarnessError) as caught:

@@ -15,7 +15,8 @@ from harness import backends
 from harness.backends import container
 from harness.backends.base import Limits
 from harness.backends.container import USER, settings
-from harness.backends.docker import DockerBackend, base_image, image_key
+from harness.backends.docker import DockerBackend
+from harness.backends.imagebuild import base_image, image_key
 from harness.backends.venv import VenvBackend
 from harness.envspec import EnvSpec
 from harness.errors import Exit, HarnessError

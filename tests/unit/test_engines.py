@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,10 +19,11 @@ import pytest
 from docker.errors import APIError, DockerException, ImageNotFound
 
 from harness.backends import docker as images
-from harness.backends import engines
+from harness.backends import engines, imagebuild
 from harness.backends.base import Limits
 from harness.backends.container import LABEL, OWNER, owner
-from harness.backends.docker import KEY, NAME, DockerBackend, DockerEnvironment, image_key
+from harness.backends.docker import DockerBackend, DockerEnvironment
+from harness.backends.imagebuild import BASE, KEY, NAME, STAGE, image_key
 from harness.backends.venvcheck import LISTED, locked_versions
 from harness.envspec import EnvSpec
 from harness.errors import HarnessError
@@ -31,7 +33,8 @@ class FakeEngine:
     """Images and containers as lists, and what was asked for."""
 
     def __init__(self) -> None:
-        self.images = SimpleNamespace(list=lambda **_: list(self.stand), remove=self.remove)
+        self.images = SimpleNamespace(list=self.of_label, remove=self.remove, get=self.found)
+        self.api = SimpleNamespace(build=self.build)
         self.containers = SimpleNamespace(list=self.listed, create=self.create)
         self.stand: list[Any] = []
         self.running: list[Any] = []
@@ -41,6 +44,17 @@ class FakeEngine:
 
     def remove(self, name: str, *, force: bool = False) -> None:
         self.removed.append(name)
+
+    def of_label(self, filters: dict[str, Any]) -> list[Any]:
+        return [one for one in self.stand if filters["label"].partition("=")[0] in one.labels]
+
+    def found(self, name: str) -> Any:
+        return SimpleNamespace(id="sha256:5", attrs={"RepoDigests": ["mirror/x@sha256:6", "python@sha256:7"]})
+
+    def build(self, **how: Any) -> Iterator[dict[str, str]]:
+        self.asked = how
+        yield {"stream": "Looking in indexes: https://user:password@mirror/simple"}
+        yield {"error": "https://user:password@mirror/simple does not answer"}
 
     def listed(self, *, filters: dict[str, Any], **_: object) -> list[Any]:
         return [c for c in self.running if c.status in filters["status"]]
@@ -141,6 +155,65 @@ def test_containers_that_never_started_are_pruned_when_nobody_is_to_start_them(f
     fake.container("runs", "running", owner(4_000_000))
     gone = ["killed-before-its-start", "killed", "half-removed", "of-another-machine-long-ago"]
     assert DockerBackend().prune([]) == fake.removed == gone
+
+
+def stage(belongs: str, created: str = "2026-01-01T00:00:00Z") -> Any:
+    labels = {STAGE: "packages", OWNER: belongs}
+    return SimpleNamespace(labels=labels, tags=[], id=f"of {belongs}", attrs={"Created": created})
+
+
+def test_a_build_leaves_nothing_that_holds_the_address_of_the_index(
+    fake: FakeEngine, specs: dict[str, EnvSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", "https://user:password@mirror/simple")
+    dead, far = owner(4_000_000), "elsewhere:5"
+    fake.stand = [stage(owner(os.getpid())), stage(dead), stage(far), stage("elsewhere:6", "2999-01-01T00:00:00Z")]
+    with pytest.raises(HarnessError) as caught:
+        imagebuild.build(fake, specs["tf1.15"], lambda _: None)  # type: ignore[arg-type]
+    assert caught.value.code == "environment-build-failed"
+    assert "password" not in str(caught.value)
+    assert "Looking in indexes: $PIP_INDEX_URL" in caught.value.details
+    assert fake.asked["buildargs"]["PIP_INDEX_URL"] == "https://user:password@mirror/simple"
+    assert fake.removed == [f"of {owner(os.getpid())}"]
+    fake.removed.clear()
+    assert DockerBackend().prune([]) == fake.removed == [f"of {dead}", f"of {far}"]
+
+
+def test_an_image_says_what_its_base_was(
+    fake: FakeEngine, specs: dict[str, EnvSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tags move; the digest in the registry does not."""
+    for name, digest in (
+        ("python:3.7-slim", "python@sha256:7"),
+        ("mirror/x:1", "mirror/x@sha256:6"),
+        ("y", "mirror/x@sha256:6"),
+    ):
+        monkeypatch.setenv("HARNESS_PYTHON_IMAGE", name)
+        with pytest.raises(HarnessError):
+            imagebuild.build(fake, specs["tf1.15"], lambda _: None)  # type: ignore[arg-type]
+        assert fake.asked["labels"][BASE] == digest
+    labels = {NAME: "tf1.15", BASE: "python@sha256:7"}
+    fake.found = lambda _: SimpleNamespace(id="sha256:5", labels=labels)  # type: ignore[method-assign]
+    fake.images.get = fake.found
+    made = DockerBackend().find(specs["tf1.15"])
+    assert made
+    assert made.origin == {"image": "sha256:5", "base": "python@sha256:7"}
+
+
+def test_pip_takes_wheels_and_what_is_named(specs: dict[str, EnvSpec]) -> None:
+    with tarfile.open(fileobj=imagebuild._context(specs["tf1.12"])) as archive:
+        held = {m.name: archive.extractfile(m).read().decode() for m in archive}  # type: ignore[union-attr]
+    assert set(held) == {"Dockerfile", "pip.txt", "build.txt", "requirements.txt", "smoke.py"}
+    assert held["requirements.txt"].startswith("--only-binary :all:\n--no-binary termcolor\nabsl-py==")
+    assert (
+        held["Dockerfile"].count("pip install --disable-pip-version-check --no-cache-dir --require-hashes --no-deps")
+        == 1
+    )
+    assert held["Dockerfile"].count("pip install") == 1
+    steps = [line for line in held["Dockerfile"].splitlines() if "$install" in line]
+    assert len(steps) == 3
+    assert all("--only-binary :all:" in step or "-r requirements.txt" in step for step in steps)
+    assert "--no-build-isolation" in steps[-1]
 
 
 def answered(status: int, words: str) -> APIError:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
 
 import pytest
+from packaging.tags import Tag, compatible_tags, cpython_tags
+from packaging.utils import parse_wheel_filename
 
 from harness.backends.venvcheck import locked_versions
 from harness.envspec import (
+    WITHOUT_WHEEL,
     EnvSpec,
     choose_source,
     envs_folder,
@@ -20,6 +24,7 @@ from harness.envspec import (
     reads_keras_version,
 )
 from harness.errors import Exit, HarnessError
+from harness.locking import FILES
 
 NAMES = list(load_specs())
 
@@ -81,6 +86,52 @@ def test_every_pin_is_locked_with_hashes_and_no_trace_of_a_machine(specs: dict[s
         assert str(locked[distribution.replace("_", "-").lower()]) == version
     assert not re.search(r"://|--index|--find-links|@ |#", text)
     assert all("--hash=sha256:" in block for block in re.split(r"\n(?=\S)", text.strip()))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_locked_distribution_is_a_wheel_or_one_of_a_few(specs: dict[str, EnvSpec], name: str) -> None:
+    """Building from source runs the distribution's own code, and whatever tools there are."""
+    spec = specs[name]
+    files = json.loads((spec.lock_path.parent / FILES).read_text())[spec.installed_as]
+    blocks = {block.split()[0]: block for block in re.split(r"\n(?=\S)", spec.lock_text().strip())}
+    assert sorted(map(canonical, files)) == sorted(map(canonical, blocks))
+    hashes = {canonical(entry): re.findall(r"sha256:(\w{64})", block) for entry, block in blocks.items()}
+    for entry, file in files.items():
+        assert file["sha256"] in hashes[canonical(entry)], entry
+        if entry not in WITHOUT_WHEEL:
+            assert parse_wheel_filename(file["file"])[3] & wheels_for(spec.python), file["file"]
+    assert {entry.partition("==")[0] for entry in WITHOUT_WHEEL & set(files)} == set(spec.built)
+
+
+def canonical(entry: str) -> str:
+    return entry.replace("_", "-").lower()
+
+
+def wheels_for(python: str) -> set[Tag]:
+    """What a Python on Linux x86-64 installs."""
+    version = tuple(map(int, python.split(".")))
+    cpython = f"cp{python.replace('.', '')}"
+    platforms = ["linux_x86_64", *(f"manylinux{old}_x86_64" for old in ("1", "2010", "2014"))]
+    platforms += [f"manylinux_2_{minor}_x86_64" for minor in range(5, 29)]
+    abi = f"{cpython}m" if version < (3, 8) else cpython
+    return {*cpython_tags(version, [abi], platforms), *compatible_tags(version, cpython, platforms)}
+
+
+def test_what_builds_from_source_is_locked_and_part_of_the_key(
+    specs: dict[str, EnvSpec], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    built, wheels = specs["tf1.15"], specs["tf2.21"]
+    assert (built.built, wheels.built) == (("gast",), ())
+    assert built.sources == ("--only-binary", ":all:", "--no-binary", "gast")
+    assert wheels.sources == ("--only-binary", ":all:")
+    before = built.key, wheels.key
+    text = built.tools_path.read_text()
+    assert set(locked_versions(text)) == {"setuptools", "wheel"}
+    assert all("--hash=sha256:" in block for block in re.split(r"\n(?=[a-z])", text.strip())[1:])
+    (tmp_path / "build.txt").write_text(text.replace("59.6.0", "59.5.0"))
+    monkeypatch.setattr(EnvSpec, "tools_path", tmp_path / "build.txt")
+    assert built.key != before[0]
+    assert wheels.key == before[1]
 
 
 @pytest.mark.parametrize("name", NAMES)

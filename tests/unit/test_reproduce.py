@@ -147,13 +147,33 @@ def test_another_lock_is_another_environment(specs: dict[str, EnvSpec]) -> None:
     assert [line.split(" ")[0] for line in lines] == ["tf2.21:", "tf0.1:"]
 
 
+def test_another_base_is_another_environment(specs: dict[str, EnvSpec]) -> None:
+    entry = {"name": "tf1.15", "backend": "docker", "key": "0" * 16, "image": "sha256:1", "base": "python@sha256:2"}
+    other = {**entry, "image": "sha256:3", "base": "python@sha256:4"}
+    told = reproduce.other_environments({"environments": [entry]}, {"environments": [other]})
+    assert told == ["tf1.15: its base was python@sha256:2, is python@sha256:4 here"]
+    assert not reproduce.other_environments({"environments": [entry]}, {"environments": [{**entry, "image": "x"}]})
+
+
 def test_the_bill_names_every_package_of_the_lock_with_its_digests(specs: dict[str, EnvSpec]) -> None:
     for spec in specs.values():
         bill = json.loads(sbom.of(spec))
         assert bill["bomFormat"] == "CycloneDX"
         locked = dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", spec.lock_text(), re.MULTILINE))
-        parts = {part["name"]: part for part in bill["components"] if part["type"] == "library"}
+        parts = {part["name"]: part for part in bill["components"] if part["type"] == "library" and "scope" not in part}
         assert {name: part["version"] for name, part in parts.items()} == locked
         assert sum(len(part["hashes"]) for part in parts.values()) == len(
             set(re.findall(r"sha256:(\w+)", spec.lock_text()))
         )
+
+
+def test_the_bill_names_what_only_installs_as_such(specs: dict[str, EnvSpec]) -> None:
+    def tools(name: str) -> dict[str, str]:
+        parts = [part for part in json.loads(sbom.of(specs[name]))["components"] if part.get("scope") == "excluded"]
+        assert all(len(part["hashes"]) == 1 for part in parts)
+        return {f"{part['name']}=={part['version']}": part["properties"][0]["value"] for part in parts}
+
+    built = dict.fromkeys(("setuptools==59.6.0", "wheel==0.37.1"), "building from source")
+    assert tools("tf1.12") == {**built, "pip==21.3.1": "installation in an image"}
+    assert tools("tf1.15") == {**built, "pip==24.0": "installation in an image"}
+    assert tools("tf2.21") == {"pip==24.0": "installation in an image"}
