@@ -66,6 +66,7 @@ def plain(message: str, folder: Path) -> str:
     message = message.replace(str(folder), "…")
     message = re.sub(r"\S*/(envs|staging|site-packages|logs)/\S+/", r"…/", message)
     message = re.sub(r"\.partial-[\w-]+", ".partial", message)
+    message = re.sub(r"Connection\w+Error\(\d+, '[^']*'\)", "…", message)  # reset or refused: which one comes first
     return re.sub(r"-[0-9a-f]{16}\b", "", message)
 
 
