@@ -1,4 +1,4 @@
-"""A worker as a process of this machine, in a process group of its own."""
+"""A worker as a process of this machine, which is ended with all that it started."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.backends.base import Limits, Reason
+from harness.backends.kept import Kept
 
 #: of the machine's memory, where the user sets no limit: a model that allocates without end leaves the rest its own
 MEMORY_SHARE = 0.9
@@ -20,45 +21,39 @@ def _physical_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+def _bounds(limits: Limits) -> dict[int, int]:
+    """What the kernel bounds for a single process; children inherit each bound, and do not share it."""
+    # Private writable memory. TensorFlow maps far more address space than it uses: RLIMIT_AS would stop it.
+    bounds = {resource.RLIMIT_DATA: limits.memory or int(_physical_bytes() * MEMORY_SHARE)}
+    return bounds if limits.storage is None else {**bounds, resource.RLIMIT_FSIZE: limits.storage}
+
+
+def _processors(limits: Limits) -> list[int]:
+    """The first of those that this process may use, as many as are allowed; none of them stands for all."""
+    return sorted(os.sched_getaffinity(0))[: math.ceil(limits.cpus)] if limits.cpus else []
+
+
 class LocalProcess:
     """See :class:`harness.backends.base.Running`; reads and writes job folders where they are."""
 
     def __init__(self, argv: list[str], environ: Mapping[str, str], scratch: Path, limits: Limits) -> None:
         self.log, self.limits = scratch / "start.log", limits
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
+            self.kept = Kept(
                 argv,
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                environ=environ,
                 cwd=scratch,
-                env=environ,
-                start_new_session=True,  # Ctrl-C reaches the host only, which then ends the whole group
+                output=log,
+                stdin=subprocess.PIPE,
+                limits=_bounds(limits),
+                processors=_processors(limits),
             )
-        self._limit(limits)
+        self.process = self.kept.process
 
     @property
     def pid(self) -> int:
         """The worker's process."""
-        return self.process.pid
-
-    def _limit(self, limits: Limits) -> None:
-        """What the kernel bounds for a single process; children inherit each bound, and do not share it."""
-        wanted = {
-            resource.RLIMIT_CORE: 0,
-            # Private writable memory. TensorFlow maps far more address space than it uses: RLIMIT_AS would stop it.
-            resource.RLIMIT_DATA: limits.memory or int(_physical_bytes() * MEMORY_SHARE),
-            resource.RLIMIT_FSIZE: limits.storage,
-        }
-        try:
-            for what, value in wanted.items():
-                if value is not None:
-                    resource.prlimit(self.process.pid, what, (value, value))
-            if limits.cpus:
-                allowed = sorted(os.sched_getaffinity(self.process.pid))
-                os.sched_setaffinity(self.process.pid, allowed[: math.ceil(limits.cpus)])
-        except ProcessLookupError:
-            return  # it has ended already, which `look` tells
+        return self.kept.pid
 
     def submit(self, folder: Path) -> None:
         """Write the folder's path to the worker's standard input."""
@@ -86,15 +81,11 @@ class LocalProcess:
         return None
 
     def stop(self) -> None:
-        """End the process group; a worker that is idle ends by itself when its input closes."""
+        """End the worker and all that it started; one that is idle ends by itself when its input closes."""
         stdin = self.process.stdin
         if stdin is not None and not stdin.closed:
             try:
                 stdin.close()
             except BrokenPipeError:
                 pass
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        self.process.wait()
+        self.kept.stop()

@@ -16,6 +16,7 @@ from pathlib import Path
 import uv
 
 from harness.backends.base import Progress
+from harness.backends.kept import Kept
 from harness.backends.venvcheck import locked_versions
 from harness.envspec import EnvSpec
 from harness.errors import HarnessError
@@ -145,22 +146,15 @@ class Build:
         with self.log.open("a", encoding="utf-8") as log:
             log.write(f"$ {shlex.join(command)}\n")
             log.flush()
+            # Not the caller's folder: uv would read a project's settings there.
+            kept = Kept(command, environ=environ, cwd=self.folder.parent, output=log)
             try:
-                done = subprocess.run(
-                    command,
-                    # Not the caller's folder: uv would read a project's settings there.
-                    cwd=self.folder.parent,
-                    env=dict(environ),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    timeout=timeout_s,
-                    check=False,
-                )
+                return kept.process.wait(timeout_s)
             except subprocess.TimeoutExpired:
                 log.write(f"ended after {timeout_s} s\n")
                 return -signal.SIGKILL
-        return done.returncode
+            finally:
+                kept.stop()
 
     def _tail(self) -> list[str]:
         with self.log.open(encoding="utf-8", errors="replace") as log:

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -108,3 +109,24 @@ def linked(environment: Path, folder: Path, package: str) -> Path:
         else:
             (mine / entry.name).symlink_to(entry)
     return mine
+
+
+def started_below(folder: Path) -> list[int]:
+    """Processes of workers and builds in ``folder``: it is in their environment, or in what they were called with."""
+    found, here = [], str(folder).encode()
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and int(entry.name) != os.getpid():
+                told = (entry / "environ").read_bytes() + (entry / "cmdline").read_bytes()
+                if here in told and ") Z " not in (entry / "stat").read_text():
+                    found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def nothing_runs(folder: Path) -> None:
+    limit = time.monotonic() + 20
+    while left := started_below(folder):
+        assert time.monotonic() < limit, left
+        time.sleep(0.05)

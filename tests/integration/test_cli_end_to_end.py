@@ -49,6 +49,8 @@ def workers_of(pid: int) -> dict[int, str]:
             command = Path(f"/proc/{child}/cmdline").read_bytes().decode().split("\0")
             if "--serve" in command:
                 found[child] = Path(command[0]).parts[-3].rpartition("-")[0]
+            else:
+                found |= workers_of(child)  # its keeper
     return found
 
 

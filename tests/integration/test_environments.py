@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fault_table import linked, observed, record
+from fault_table import linked, nothing_runs, observed, record
 
 from harness.backends import Environment, VenvEnvironment
 from harness.backends.home import Home
@@ -98,6 +98,7 @@ def test_builds_that_are_killed_or_meet_and_environments_that_break(
             break
     os.killpg(builder.pid, signal.SIGKILL)
     builder.communicate()
+    nothing_runs(tmp_path)  # neither the compiler's processes nor a server that they forked
     assert list((tmp_path / "staging").iterdir())
     assert backend.find(specs[SMALL]) is None
     record(observed("host killed", "environment build", -signal.SIGKILL, "-", ""))

@@ -10,7 +10,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ import h5py
 import numpy as np
 import pytest
 from command_line import Done, Once, content, end, start, venv_only
-from fault_table import linked, plain, record, row, rows, said
+from fault_table import linked, nothing_runs, plain, record, row, rows, said
 
 from harness.backends import local
 from harness.envspec import EnvSpec
@@ -139,27 +138,6 @@ def arguments(stage: str, good: Path) -> list[object]:
 def faulty(at: str, what: str, *call: object, cwd: Path, environ: dict[str, str] | None = None) -> Done:
     """The command line ``call`` with a fault in it."""
     return end(start(*call, cwd=cwd, program=(str(FAULTY), at, what, "--"), environ=environ))
-
-
-def started_below(folder: Path) -> list[int]:
-    """Processes of workers and builds in ``folder``: it is in their environment, or in what they were called with."""
-    found, here = [], str(folder).encode()
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and int(entry.name) != os.getpid():
-                told = (entry / "environ").read_bytes() + (entry / "cmdline").read_bytes()
-                if here in told and ") Z " not in (entry / "stat").read_text():
-                    found.append(int(entry.name))
-        except OSError:
-            continue
-    return found
-
-
-def nothing_runs(folder: Path) -> None:
-    limit = time.monotonic() + 20
-    while left := started_below(folder):
-        assert time.monotonic() < limit, left
-        time.sleep(0.05)
 
 
 def is_small_disk(disk: Path) -> bool:

@@ -93,8 +93,11 @@ def worker_of(process: int, environment: str, limit_s: float = 120) -> int:
 
 
 def children(process: int) -> Iterator[int]:
+    """Of a process, and theirs: between a host and its worker stands a keeper."""
     for task in Path(f"/proc/{process}/task").glob("*/children"):
-        yield from map(int, task.read_text().split())
+        for child in map(int, task.read_text().split()):
+            yield child
+            yield from children(child)
 
 
 def wait_for(folder: Path, pattern: str, limit_s: float = 120) -> Path:

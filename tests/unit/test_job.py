@@ -115,7 +115,7 @@ def test_progress_is_heard_in_order(start: Start, job: Job) -> None:
 def test_several_jobs_run_in_one_process(start: Start, tmp_path: Path) -> None:
     worker = start('respond(folder, {"ok": True, "results": [os.getpid()]})')
     pids = {worker.run(Job.create(tmp_path / "jobs", f"j{i}"), timeout_s=30).results[0] for i in range(3)}
-    assert pids == {worker.running.process.pid}
+    assert pids == {worker.running.pid}
 
 
 def failed(worker: Worker, job: Job, timeout_s: float = 30) -> HarnessError:
