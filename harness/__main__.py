@@ -8,7 +8,7 @@ import signal
 
 def _interrupted(_number: int = 0, _frame: object = None) -> None:
     """Ends the process at once: while modules are imported nothing has begun, and some of them swallow exceptions."""
-    os.write(2, b"Interrupted. Nothing half-written was left.\n")
+    os.write(2, b"\nInterrupted. Nothing half-written was left.\n")
     os._exit(130)
 
 

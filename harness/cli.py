@@ -94,7 +94,8 @@ def _guarded(arguments: list[str]) -> int:
         Console(stderr=True).print(f"Ended by {error.number.name}. Nothing half-written was left.")
         return 128 + error.number
     except (KeyboardInterrupt, click.Abort):
-        Console(stderr=True).print("Interrupted. Nothing half-written was left.")
+        # The line break stands behind the ^C that a terminal shows.
+        Console(stderr=True).print("\nInterrupted. Nothing half-written was left.")
         return int(Exit.INTERRUPTED)
     except Exception:  # noqa: BLE001 - the last resort: a bug ends with its documented status too
         err = Console(stderr=True)

@@ -97,4 +97,4 @@ def test_ctrl_c_while_modules_are_imported_has_its_message_and_status(tmp_path: 
     (tmp_path / "click.py").write_text(send)
     done = program("--version", stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"})
     assert (done.returncode, done.stdout) == (130, "")
-    assert done.stderr == "Interrupted. Nothing half-written was left.\n"
+    assert done.stderr == "\nInterrupted. Nothing half-written was left.\n"
