@@ -41,6 +41,7 @@ if not middle:
         wait()
     os._exit(0)
 os.waitpid(middle, 0)
+open("pids", "a").close()
 while len(open("pids").read().split()) < 4:
     time.sleep(0.01)
 tell()
@@ -64,7 +65,7 @@ def runs(pid: int) -> bool:
 
 
 def until(met: Callable[[], bool], what: object = "") -> None:
-    limit = time.monotonic() + 30
+    limit = time.monotonic() + 60
     while not met():
         assert time.monotonic() < limit, what
         time.sleep(0.01)
