@@ -171,7 +171,11 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
                 show_default=True,
                 help="Seconds for a single job.",
             ),
-            click.option("--untrusted", is_flag=True, help="Open the source in a container only, or not at all."),
+            click.option(
+                "--untrusted",
+                is_flag=True,
+                help="Load the source in a container only, or not at all; the host recognises it in a bounded child process.",
+            ),
             click.option("--memory", callback=_size, metavar="SIZE", help="What a worker may use, such as 8G."),
             click.option("--storage", callback=_size, metavar="SIZE", help="What a worker may write, such as 20G."),
             click.option(
