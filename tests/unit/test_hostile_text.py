@@ -77,14 +77,12 @@ def test_no_text_of_a_report_acts_in_its_other_forms(number: int) -> None:
     assert parsed(pages.render(reports(NASTY)[number], model)["report.html"]).open == []
 
 
-def test_a_name_in_a_line_of_evidence_leaves_the_xml_whole() -> None:
-    made = verdict(ok=False)
-    made["lift"] = None
-    made["outputs"] = []
-    made["layers"]["first_divergent"]["layer"] = "\x1b\x00:\ufffe"
-    made["knees"] = None
-    root = ET.fromstring(pages.render(filled(made, "\x00\x1b"), None)["report.xml"])
-    assert len(root[0]) > 1
+def test_a_name_in_a_line_of_evidence_leaves_the_xml_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [(holds, f"of {NASTY}\x00\ufffe: differs \x00{NASTY}") for holds in (True, False, None)]
+    monkeypatch.setattr("harness.report.story.evidence", lambda _report: lines)
+    text = pages.render(verdict(), None)["report.xml"]
+    assert len(ET.fromstring(text)[0]) == 3
+    assert not ACTING.search(text)
 
 
 @pytest.mark.parametrize(
