@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +15,8 @@ from harness.artifact.text import plural, shown
 from harness.errors import HarnessError
 
 ARCHITECTURES = (Kind.KERAS_JSON, Kind.KERAS_YAML)
-#: files of a folder that are looked at when a partner is searched for
-FILES_LIMIT = 200
+#: files of a folder that are looked at when a partner is searched for, and seconds for all of them
+FILES_LIMIT, SEARCH_SECONDS = 200, 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +92,7 @@ def _unfit(found: Artifact, role: str, expected: str) -> HarnessError:
 
 def _searched(found: Artifact) -> Sources:
     folder = found.path if found.is_directory else found.path.parent
-    beside = [artifact for path in _files(folder) if (artifact := _sniffed(path)) is not None]
+    beside = list(_beside(found, folder))
     models = [found] if found.kind in ARCHITECTURES else [a for a in beside if a.kind in ARCHITECTURES]
     weights = [found] if found.kind is Kind.KERAS_H5_WEIGHTS else [a for a in beside if a.kind is Kind.KERAS_H5_WEIGHTS]
     pairs = [(model, file) for model in models for file in weights if fits(model, file)]
@@ -117,6 +119,19 @@ def fits(model: Artifact, weights: Artifact) -> bool:
     stored = {tensor.path.split("/", 1)[0] for tensor in weights.weights}
     # A name with slashes is a path of groups in HDF5; its first part is all that can be compared.
     return bool(stored) and stored <= {name.split("/", 1)[0] for name in names}
+
+
+def _beside(found: Artifact, folder: Path) -> Iterator[Artifact]:
+    """What the files of the folder are. Raises HarnessError if that takes too long: what is left might fit too."""
+    until = time.monotonic() + SEARCH_SECONDS
+    for path in _files(folder):
+        if time.monotonic() > until:
+            error = _no_pair(found, [])
+            message = f"{error.message} Its folder was searched for {SEARCH_SECONDS} s, and not to the end."
+            raise HarnessError(error.code, message, details=error.details, remedy=error.remedy)
+        artifact = _sniffed(path)
+        if artifact is not None:
+            yield artifact
 
 
 def _no_pair(found: Artifact, pairs: list[tuple[Artifact, Artifact]]) -> HarnessError:

@@ -220,7 +220,7 @@ sys.exit(cli._guarded(sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize("command", ["inspect", "plan", "migrate"])
+@pytest.mark.parametrize("command", ["inspect", "migrate"])
 @pytest.mark.parametrize("write", [bent, endless])
 def test_a_damaged_tree_ends_in_an_error(tmp_path: Path, write: Callable[[Path], Path], command: str) -> None:
     write(tmp_path / "m.h5")

@@ -96,6 +96,17 @@ def test_several_partners_are_listed_instead_of_guessed(pair: tuple[Path, Path],
     assert error.remedy == "Say which belongs to it with `--weights`."
 
 
+def test_a_folder_that_takes_long_is_not_searched_to_its_end(
+    pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.artifact.pairing.SEARCH_SECONDS", -1)
+    error = refused(pair[0])
+    assert error.code == "source-architecture-only"
+    assert error.message.endswith("Its folder was searched for -1 s, and not to the end.")
+    assert "--weights" in error.remedy
+    assert find_sources(*pair).weights is not None
+
+
 def test_a_file_alone_names_the_option_for_the_other(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "w").mkdir()
