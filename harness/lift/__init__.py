@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.bundle import Bundle
+from harness.errors import HarnessError
 from harness.lift.carried import regions
 from harness.lift.convolutions import linear
 from harness.lift.front import Front, front
@@ -21,7 +22,7 @@ from harness.lift.norms import normalization
 from harness.lift.operations import operation
 from harness.lift.plan import ClaimError, Plan, Tensor
 from harness.lift.tiles import Reader, Tile, UnknownError
-from harness.worker.tfworker.files import read_json
+from harness.worker.tfworker.files import FormatError, read_json
 from harness.worker.tfworker.graphs import edges
 from harness.worker.tfworker.graphs.refs import Unsupported
 
@@ -74,9 +75,12 @@ def main_signature(signatures: Mapping[str, Any]) -> str:
 
 
 def lift_bundle(bundle: Bundle) -> Lifted:
-    """The main signature of a bundle, lifted."""
+    """The main signature of a bundle, lifted. Raises HarnessError (bundle-invalid)."""
     model, reader = bundle.manifest["model"], bundle.arrays
-    neutral = read_json(str(bundle.folder / "graphs" / "graph.json"))
+    try:
+        neutral = read_json(str(bundle.folder / "graphs" / "graph.json"))
+    except (FormatError, OSError) as error:
+        raise HarnessError("bundle-invalid", f"{bundle.folder}: the graph cannot be lifted: {error}.") from error
     key = main_signature(model["signatures"])
     return lift(key, model["signatures"][key], neutral["nodes"], model["variables"], reader.get, model["name"])
 

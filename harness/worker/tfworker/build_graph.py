@@ -15,7 +15,7 @@ from typing import Any, Dict
 from . import compat, compat_graphs
 from .arrays import ArrayReader, sha256_array
 from .errors import Refusal
-from .files import read_json
+from .files import read_graph, read_json
 from .graphs import prepare
 from .graphs.execute import Executor
 from .graphs.names import arguments, told_apart
@@ -32,7 +32,7 @@ def build_graph(request: Dict[str, Any], context: Any) -> Dict[str, Any]:
     tf = compat.import_tensorflow()
     manifest = read_json(os.path.join(request["bundle"], "manifest.json"))
     model, reader = manifest["model"], ArrayReader(request["bundle"], manifest["arrays"])
-    neutral = read_json(os.path.join(request["bundle"], "graphs", "graph.json"))
+    neutral = read_graph(request["bundle"])
     if request.get("signatures"):
         model = dict(model, signatures=request["signatures"], variables=[])
     context.step("rewrite the graph")

@@ -6,7 +6,7 @@ from typing import Any, Dict, Iterator, Tuple
 from . import native
 from .arrays import ArrayReader
 from .errors import Refusal
-from .files import read_json
+from .files import read_graph, read_json
 from .graphs import lower
 from .graphs.execute import all_plain
 from .graphs.prune import refuse_outside
@@ -127,7 +127,7 @@ def _part(layer: Dict[str, Any], bundle: str, reader: ArrayReader) -> Dict[str, 
     import harness_layers
 
     carried, held = layer["carried"], {}  # type: Any, Dict[str, Any]
-    whole = read_json(os.path.join(bundle, "graphs", "graph.json"))
+    whole = read_graph(bundle)
     phase = dict(carried["phase"], graph="part", specs=carried["inputs"])
     nodes = carried["nodes"]
     refuse_outside(list(_ops({"nodes": all_plain(nodes), "library": whole["library"]})))

@@ -13,6 +13,8 @@ CHUNK = 16 << 20
 JSON_LIMIT = 16 << 20
 #: separators in a JSON text: each costs up to 110 bytes of memory, where the text has two. DenseNet121 has 99,124
 JSON_VALUES = 1250000
+#: both, for the nodes of a graph, which only a worker reads whole: a frozen detector has some ten thousand, at 25 to 50 separators
+GRAPH_LIMIT, GRAPH_VALUES = 128 << 20, 8000000
 #: levels of a JSON text; models in models in models have about five each, and readers recurse
 JSON_DEPTH = 200
 #: digits of a whole number: what a float holds
@@ -71,10 +73,10 @@ def size_of_regular(path: str) -> int:
     return status.st_size
 
 
-def read_json(path: str, limit: int = JSON_LIMIT) -> Any:
+def read_json(path: str, limit: int = JSON_LIMIT, values: int = JSON_VALUES) -> Any:
     """The JSON value in a file.
 
-    Raises FormatError for what is no regular file, is above ``limit`` bytes, :data:`JSON_VALUES` or :data:`JSON_DEPTH`, for
+    Raises FormatError for what is no regular file, is above ``limit`` bytes, ``values`` separators or :data:`JSON_DEPTH`, for
     text that is not UTF-8 JSON, numbers that are not finite, halves of surrogate pairs, and duplicate keys. Memory stays
     below ten times ``limit``.
     """
@@ -85,9 +87,9 @@ def read_json(path: str, limit: int = JSON_LIMIT) -> Any:
         size = max(size, len(data))
     if size > limit:
         raise FormatError("%s has %d bytes; at most %d are read" % (name, size, limit))
-    values = sum(data.count(separator) for separator in (b",", b":", b"[", b"{"))
-    if values > JSON_VALUES:
-        raise FormatError("%s has %d separators of values; at most %d are read" % (name, values, JSON_VALUES))
+    found = sum(data.count(separator) for separator in (b",", b":", b"[", b"{"))
+    if found > values:
+        raise FormatError("%s has %d separators of values; at most %d are read" % (name, found, values))
     try:
         text, surrogates = data.decode("utf-8"), _SURROGATE.search(data) is not None
         del data
@@ -98,6 +100,11 @@ def read_json(path: str, limit: int = JSON_LIMIT) -> Any:
     except (ValueError, RecursionError) as error:
         raise FormatError("%s is not valid JSON: %s" % (name, error))
     return value
+
+
+def read_graph(bundle: str) -> Any:
+    """The whole graph of a bundle. Raises as :func:`read_json`, with the limits for graphs."""
+    return read_json(os.path.join(bundle, "graphs", "graph.json"), GRAPH_LIMIT, GRAPH_VALUES)
 
 
 def _check_inside(value: Any, surrogates: bool) -> None:
