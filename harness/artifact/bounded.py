@@ -32,7 +32,7 @@ from harness.errors import CATALOGUE, HarnessError
 T = TypeVar("T")
 
 #: what the child may use: processor time, time, and memory beyond what the host has at the fork
-PROCESSOR_SECONDS, SECONDS, MEMORY_BYTES = 10, 60, 448 << 20
+PROCESSOR_SECONDS, SECONDS, MEMORY_BYTES = 60, 180, 448 << 20
 #: its answer: bytes, and separators of values, each of which costs the host up to 100 bytes
 REPLY_BYTES, REPLY_VALUES = 24 << 20, 2_000_000
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
