@@ -18,7 +18,7 @@ from docker.errors import APIError, ImageNotFound
 from docker.types import LogConfig
 
 from harness.backends.base import WORKER_FOLDER, Installed, Limits, Progress, Running, silent
-from harness.backends.container import ENGINE_ERRORS, LABEL, OWNER, USER, Container, settings
+from harness.backends.container import ENGINE_ERRORS, LABEL, OWNER, Container, settings
 from harness.backends.engines import TIMEOUT_S, connect, engine, owner_lives, refused, short
 from harness.backends.imagebuild import (
     BASE,
@@ -31,6 +31,7 @@ from harness.backends.imagebuild import (
     remove_stages,
     tag_of,
 )  # fmt: skip
+from harness.backends.transfer import USER
 from harness.backends.venvbuild import SMOKE
 from harness.backends.venvcheck import LISTED, summary, version_findings
 from harness.envspec import EnvSpec

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_bundle import Manifest, changed
 
 from harness.worker.tfworker.files import JSON_DEPTH, JSON_LIMIT, JSON_VALUES
 
@@ -25,16 +26,6 @@ sys.path.insert(0, str(ROOT / "tests" / "fuzz"))
 import targets  # noqa: E402
 
 MEMORY, SECONDS = 300 << 20, 10
-Manifest = dict[str, Any]
-
-
-def changed(change: Callable[[Manifest], Any]) -> Callable[[Path], None]:
-    def damage(folder: Path) -> None:
-        manifest = json.loads((folder / "manifest.json").read_text())
-        change(manifest)
-        (folder / "manifest.json").write_text(json.dumps(manifest))
-
-    return damage
 
 
 def further(text: str) -> Callable[[Path], None]:

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from harness import backends
-from harness.backends import container
+from harness.backends import container, transfer
 from harness.backends.base import Limits
-from harness.backends.container import USER, settings
+from harness.backends.container import settings
 from harness.backends.docker import DockerBackend
 from harness.backends.imagebuild import base_image, image_key
+from harness.backends.transfer import USER
 from harness.backends.venv import VenvBackend
 from harness.envspec import EnvSpec
 from harness.errors import Exit, HarnessError
@@ -39,7 +40,7 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, *, size: int = 0, link: str
 
 def test_files_and_folders_come_out_as_the_users_own(tmp_path: Path) -> None:
     stream = packed((member("out", tarfile.DIRTYPE), b""), (member("out/a", size=1500), b"x" * 1500))
-    container._unpack(stream, tmp_path, 10_000)
+    transfer.unpack(stream, tmp_path, 10_000)
     assert (tmp_path / "out" / "a").read_bytes() == b"x" * 1500
     found = (tmp_path / "out" / "a").stat()
     assert (found.st_uid, found.st_mode & 0o7000) == (os.getuid(), 0)
@@ -62,29 +63,29 @@ def test_anything_else_is_refused_and_nothing_is_left(tmp_path: Path, info: tarf
     folder = tmp_path / "job"
     folder.mkdir()
     with pytest.raises(HarnessError, match=what) as caught:
-        container._unpack(packed((member("fine", size=1), b"x"), (info, b"x" * info.size)), folder, 1000)
+        transfer.unpack(packed((member("fine", size=1), b"x"), (info, b"x" * info.size)), folder, 1000)
     assert caught.value.code == "worker-protocol"
     assert list(tmp_path.rglob("*")) == [folder]
 
 
 def test_files_without_end_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Empty files take no room in the container's volume, and much on the host."""
-    monkeypatch.setattr(container, "_MEMBERS", 10)
+    monkeypatch.setattr(transfer, "_MEMBERS", 10)
     with pytest.raises(HarnessError, match="more than 10 files"):
-        container._unpack(packed(*((member(str(number)), b"") for number in range(11))), tmp_path, 1000)
+        transfer.unpack(packed(*((member(str(number)), b"") for number in range(11))), tmp_path, 1000)
     assert not list(tmp_path.iterdir())
 
 
 def test_folders_without_end_and_half_an_archive_are_refused(tmp_path: Path) -> None:
     deep = "/".join(["d"] * 65)
     with pytest.raises(HarnessError, match="more than 64 folders"):
-        container._unpack(packed((member(deep, tarfile.DIRTYPE), b"")), tmp_path, 1000)
+        transfer.unpack(packed((member(deep, tarfile.DIRTYPE), b"")), tmp_path, 1000)
     whole = b"".join(packed((member("a", size=2000), b"x" * 2000)))
     for stream in ([whole[:700]], [], [b"\0garbage" * 100]):
         with pytest.raises(HarnessError, match="no whole archive"):
-            container._unpack(iter(stream), tmp_path, 10_000)
+            transfer.unpack(iter(stream), tmp_path, 10_000)
     with pytest.raises(HarnessError, match="no whole archive"):
-        container._unpack(packed((member("a"), b""), (member("a/b"), b"")), tmp_path, 1000)
+        transfer.unpack(packed((member("a"), b""), (member("a/b"), b"")), tmp_path, 1000)
     assert not list(tmp_path.iterdir())
 
 
@@ -122,7 +123,7 @@ def test_what_a_job_is_given_belongs_to_root_and_links_are_resolved(tmp_path: Pa
     (job / "in" / "model.h5").symlink_to(model)
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", dereference=True) as archive:
-        container._pack(archive, job, "jobs/one", writable=True)
+        transfer.pack(archive, job, "jobs/one", writable=True)
     buffer.seek(0)
     with tarfile.open(fileobj=buffer) as archive:
         found = {m.name: (m.type, m.uid, oct(m.mode)) for m in archive}
@@ -132,7 +133,7 @@ def test_what_a_job_is_given_belongs_to_root_and_links_are_resolved(tmp_path: Pa
 
 
 def trees(folder: Path, *, within: bool) -> set[str]:
-    return {name for _, name in container._tree(folder, "job", within)}
+    return {name for _, name in transfer.tree(folder, "job", within)}
 
 
 @pytest.fixture
