@@ -81,20 +81,12 @@ class DockerEnvironment:
             return None  # the engine does not answer
 
     def replay(self, folder: Path) -> str:
-        """See :class:`harness.backends.base.Environment`; files go in as they do in a run, and the log comes out."""
+        """See :class:`harness.backends.base.Environment`; files go in as they do in a run."""
         held = ["--network", "none", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
         variables = [part for item in self.spec.variables.items() for part in ("-e", "=".join(item))]
-        inside = f"cd /tmp && tar x && python -sB worker {shlex.quote(folder.name)}; cat {shlex.quote(folder.name)}/worker.log"
-        pack = [
-            "tar",
-            "-C",
-            str(folder.parent),
-            "-ch",
-            folder.name,
-            "-C",
-            str(WORKER_FOLDER.parent),
-            WORKER_FOLDER.name,
-        ]
+        job, worker = shlex.quote(folder.name), WORKER_FOLDER.name
+        inside = f"cd /tmp && tar x && python -sB {worker} {job}; echo exit status $?; cat {job}/response.json"
+        pack = ["tar", "-C", str(folder.parent), "-ch", folder.name, "-C", str(WORKER_FOLDER.parent), worker]
         user = ["--user", f"{USER}:{USER}", "-e", "HOME=/tmp"]
         run = ["docker", "run", "--rm", "-i", *user, *held, *variables, self.image, "sh", "-c", inside]
         return f"{shlex.join(pack)} | {shlex.join(run)}"

@@ -567,6 +567,12 @@ def test_a_worker_killed_in_its_container_is_told(
     done = faulty("submit:export", "worker:SIGKILL", *call, cwd=tmp_path, environ={})
     assert (done.status, said(done, tmp_path)[0]) == (5, "worker-crashed"), done.text
     assert not ours(client, done.pid)
+    # The command that is proposed runs the job as it would have run.
+    command = re.search("run that job alone with: (.*)", done.text)
+    assert command, done.text
+    alone = subprocess.run(command[1], shell=True, capture_output=True, text=True, timeout=120)
+    assert alone.stdout.startswith("exit status 0\n"), alone.stdout + alone.stderr
+    assert '"ok": true' in alone.stdout
     record(row("worker killed (SIGKILL)", "export", done, tmp_path, "docker"))
 
 
