@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,3 +97,16 @@ def content(folder: Path) -> dict[str, tuple[bytes, int]]:
     """Bytes and modification time of every file below a folder."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return {str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+
+def descendants(process: int) -> Iterator[tuple[int, list[str]]]:
+    """The processes below one, each with its command: between a host and its worker stands a keeper.
+
+    What ends while it is looked at is left out: a host also starts children that live for milliseconds.
+    """
+    for task in Path(f"/proc/{process}/task").glob("*/children"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            for child in map(int, task.read_text().split()):
+                with suppress(FileNotFoundError, ProcessLookupError):
+                    yield child, Path(f"/proc/{child}/cmdline").read_bytes().decode().split("\0")
+                yield from descendants(child)

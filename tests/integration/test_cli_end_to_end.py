@@ -13,7 +13,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from command_line import REPORTS, Harness, Run, content, end, start, venv_only
+from command_line import REPORTS, Harness, Run, content, descendants, end, start, venv_only
 
 from harness import report as reports
 from harness.envspec import EnvSpec
@@ -43,15 +43,11 @@ def until(found: Callable[[], object], limit_s: float = 120.0) -> object:
 
 def workers_of(pid: int) -> dict[int, str]:
     """Process id and environment name of the workers that a host process started."""
-    found = {}
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, children.read_text().split()):
-            command = Path(f"/proc/{child}/cmdline").read_bytes().decode().split("\0")
-            if "--serve" in command:
-                found[child] = Path(command[0]).parts[-3].rpartition("-")[0]
-            else:
-                found |= workers_of(child)  # its keeper
-    return found
+    return {
+        child: Path(command[0]).parts[-3].rpartition("-")[0]
+        for child, command in descendants(pid)
+        if "--serve" in command
+    }
 
 
 def alive(pid: int) -> bool:

@@ -9,14 +9,14 @@ import sys
 import time
 import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from command_line import Run, end, start, venv_only
+from command_line import Run, descendants, end, start, venv_only
 
 from harness.backends import Environment
 from harness.dialects import keras3_step, objects
@@ -84,20 +84,11 @@ def worker_of(process: int, environment: str, limit_s: float = 120) -> int:
     """The worker process that a command line started in an environment, as soon as there is one."""
     end_at = time.monotonic() + limit_s
     while time.monotonic() < end_at:
-        for pid in children(process):
-            command = Path(f"/proc/{pid}/cmdline").read_bytes().decode()
-            if f"{environment}-" in command and "--serve" in command:
+        for pid, command in descendants(process):
+            if f"/{environment}-" in command[0] and "--serve" in command:
                 return pid
         time.sleep(0.01)
     raise TimeoutError(environment)
-
-
-def children(process: int) -> Iterator[int]:
-    """Of a process, and theirs: between a host and its worker stands a keeper."""
-    for task in Path(f"/proc/{process}/task").glob("*/children"):
-        for child in map(int, task.read_text().split()):
-            yield child
-            yield from children(child)
 
 
 def wait_for(folder: Path, pattern: str, limit_s: float = 120) -> Path:
