@@ -28,6 +28,7 @@ from harness.artifact.kinds import Artifact
 from harness.artifact.memory import address_space
 from harness.artifact.text import shown
 from harness.errors import CATALOGUE, HarnessError
+from harness.worker.tfworker.files import separators
 
 T = TypeVar("T")
 
@@ -83,7 +84,7 @@ def bounded(read: Callable[[], T], kind: Any, name: str) -> T:
 
 def _parsed(raw: bytes, kind: Any) -> tuple[Any, HarnessError | None]:
     """What an answer holds. Raises ValueError, RecursionError or CodecError for one that is none."""
-    if _values(raw) > REPLY_VALUES:
+    if separators(raw) > REPLY_VALUES:
         raise ValueError("too many values")
     found, error = codec.decode(tuple[list[Any], tuple[str, str, tuple[str, ...], str] | None], json.loads(raw))
     if error is None and len(found) == 1:
@@ -92,10 +93,6 @@ def _parsed(raw: bytes, kind: Any) -> tuple[Any, HarnessError | None]:
         raise ValueError("neither facts nor an error")
     code, message, details, remedy = error
     return None, HarnessError(code, message, details=details, remedy=remedy)
-
-
-def _values(raw: bytes) -> int:
-    return sum(raw.count(separator) for separator in (b",", b":", b"[", b"{"))
 
 
 def _broken(name: str, reason: str) -> HarnessError:
@@ -206,7 +203,7 @@ def _limit() -> None:
 def _answer(read: Callable[[], Any], name: str) -> bytes:
     try:
         raw = json.dumps([[codec.encode(read())], None], separators=(",", ":")).encode("ascii")
-        if len(raw) < REPLY_BYTES and _values(raw) <= REPLY_VALUES:
+        if len(raw) < REPLY_BYTES and separators(raw) <= REPLY_VALUES:
             return raw + _END
         error = HarnessError(
             "source-unsupported-format",

@@ -103,6 +103,7 @@ def settings(spec: EnvSpec, limits: Limits) -> dict[str, Any]:
         "labels": {LABEL: "worker", OWNER: owner(os.getpid())},
         "log_config": LogConfig(type="none"),
         "platform": "linux/amd64",
+        "use_config_proxy": False,  # the client would put the user's proxies, passwords included, into the environment
         **memory,
         **cpus,
     }
@@ -141,7 +142,7 @@ class Container:
         mount = Mount(target=ROOT, source=None, type="volume", driver_config=DriverConfig("local", options))
         command = ["python", "-s", "-B", "-c", _WAIT, "--serve", *([flavour] if flavour else [])]
         self.container = client.containers.create(
-            image, command, stdin_open=True, mounts=[mount], use_config_proxy=False, **settings(spec, limits)
+            image, command, stdin_open=True, mounts=[mount], **settings(spec, limits)
         )
         try:
             self.channel = channel = self.container.attach_socket(

@@ -232,7 +232,7 @@ def _output(spec: EnvSpec, image: str, arguments: list[str]) -> tuple[int, str, 
     The library's own ``run`` would fetch an image that is gone from a registry, where anybody may have its name.
     """
     # A worker's own words go to the host; these are kept by the engine until they are read.
-    how = {**settings(spec, Limits()), "log_config": LogConfig(type="json-file"), "use_config_proxy": False}
+    how = {**settings(spec, Limits()), "log_config": LogConfig(type="json-file")}
     with engine() as client:
         container = client.containers.create(image, ["python", "-s", "-B", *arguments], **how)
         try:

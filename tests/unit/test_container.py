@@ -184,6 +184,7 @@ def test_every_container_is_cut_off(specs: dict[str, EnvSpec]) -> None:
     given = settings(specs["tf1.15"], Limits(memory=1 << 30))
     assert given["network_mode"] == "none"
     assert given["read_only"]
+    assert given["use_config_proxy"] is False
     assert given["cap_drop"] == ["ALL"]
     assert given["security_opt"] == ["no-new-privileges"]  # and no other seccomp profile than the engine's
     assert given["user"] == f"{USER}:{USER}"

@@ -73,6 +73,11 @@ def size_of_regular(path: str) -> int:
     return status.st_size
 
 
+def separators(data: bytes) -> int:
+    """How many values a JSON text may hold at most, without parsing it."""
+    return sum(data.count(separator) for separator in (b",", b":", b"[", b"{"))
+
+
 def read_json(path: str, limit: int = JSON_LIMIT, values: int = JSON_VALUES) -> Any:
     """The JSON value in a file.
 
@@ -87,7 +92,7 @@ def read_json(path: str, limit: int = JSON_LIMIT, values: int = JSON_VALUES) -> 
         size = max(size, len(data))
     if size > limit:
         raise FormatError("%s has %d bytes; at most %d are read" % (name, size, limit))
-    found = sum(data.count(separator) for separator in (b",", b":", b"[", b"{"))
+    found = separators(data)
     if found > values:
         raise FormatError("%s has %d separators of values; at most %d are read" % (name, found, values))
     try:
